@@ -1,0 +1,110 @@
+/*
+ * head: a parsed request or response head: slices into the bytes that were parsed, in the order in which
+ * they came. One head is alive at a time per direction and thread; what must outlive the turn is written
+ * anew (http/forward) or copied.
+ */
+#ifndef HTTP_HEAD_H
+#define HTTP_HEAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+/* Header fields that mean something to a proxy for Exchange. The columns say what becomes of a field on its
+ * way to the server and on its way to the client:
+ *   KEEP     goes on untouched
+ *   HOP      concerns one hop only (RFC 9110 7.6.1): removed
+ *   FRAME    frames the message or names the host: written by us from what was parsed
+ *   OURS     set by us; a client's own copy is removed
+ *   STRIP    never reaches the other side
+ *   URL      a Location-like URL: own names http -> https
+ *   COOKIE   checked for Secure
+ */
+#define FIELDS(ROW)                                            \
+    ROW(HOST, "Host", FRAME, KEEP)                             \
+    ROW(CONNECTION, "Connection", HOP, HOP)                    \
+    ROW(CONTENT_LENGTH, "Content-Length", FRAME, FRAME)        \
+    ROW(TRANSFER_ENCODING, "Transfer-Encoding", FRAME, FRAME)  \
+    ROW(KEEP_ALIVE, "Keep-Alive", HOP, HOP)                    \
+    ROW(PROXY_CONNECTION, "Proxy-Connection", HOP, HOP)        \
+    ROW(PROXY_AUTHORIZATION, "Proxy-Authorization", HOP, KEEP) \
+    ROW(PROXY_AUTHENTICATE, "Proxy-Authenticate", KEEP, HOP)   \
+    ROW(TE, "TE", HOP, HOP)                                    \
+    ROW(TRAILER, "Trailer", HOP, HOP)                          \
+    ROW(UPGRADE, "Upgrade", HOP, HOP)                          \
+    ROW(HTTP2_SETTINGS, "HTTP2-Settings", HOP, HOP)            \
+    ROW(EXPECT, "Expect", FRAME, KEEP)                         \
+    ROW(AUTHORIZATION, "Authorization", KEEP, KEEP)            \
+    ROW(WWW_AUTHENTICATE, "WWW-Authenticate", KEEP, KEEP)      \
+    ROW(COOKIE, "Cookie", STRIP_COOKIES, KEEP)                 \
+    ROW(SET_COOKIE, "Set-Cookie", KEEP, COOKIE)                \
+    ROW(LOCATION, "Location", KEEP, URL)                       \
+    ROW(CONTENT_LOCATION, "Content-Location", KEEP, URL)       \
+    ROW(X_MS_LOCATION, "X-MS-Location", KEEP, URL)             \
+    ROW(REFRESH, "Refresh", KEEP, URL)                         \
+    ROW(X_FORWARDED_FOR, "X-Forwarded-For", OURS, KEEP)        \
+    ROW(X_FORWARDED_PROTO, "X-Forwarded-Proto", OURS, KEEP)    \
+    ROW(X_FORWARDED_HOST, "X-Forwarded-Host", OURS, KEEP)      \
+    ROW(X_FORWARDED_PORT, "X-Forwarded-Port", OURS, KEEP)      \
+    ROW(X_FORWARDED_SERVER, "X-Forwarded-Server", OURS, KEEP)  \
+    ROW(FORWARDED, "Forwarded", OURS, KEEP)                    \
+    ROW(X_REAL_IP, "X-Real-IP", OURS, KEEP)                    \
+    ROW(FRONT_END_HTTPS, "Front-End-Https", OURS, KEEP)        \
+    ROW(X_ORIGINAL_URL, "X-Original-URL", STRIP, KEEP)         \
+    ROW(X_REWRITE_URL, "X-Rewrite-URL", STRIP, KEEP)           \
+    ROW(PROXY, "Proxy", STRIP, KEEP)                           \
+    ROW(MSEXCH_LOGON_MAILBOX, "msExchLogonMailbox", STRIP, KEEP)         \
+    ROW(X_COMMON_ACCESS_TOKEN, "X-CommonAccessToken", STRIP, KEEP)       \
+    ROW(X_IS_FROM_CAFE, "X-IsFromCafe", STRIP, KEEP)                     \
+    ROW(X_SOURCE_CAFE_SERVER, "X-SourceCafeServer", STRIP, KEEP)
+
+enum field_id {
+    FIELD_OTHER,
+#define ROW(id, name, request, response) FIELD_##id,
+    FIELDS(ROW)
+#undef ROW
+    FIELD_COUNT
+};
+
+struct field {
+    struct slice name;  /* as received */
+    struct slice value; /* as received, without surrounding blanks */
+    enum field_id id;   /* FIELD_OTHER: nothing to us */
+};
+
+enum body_kind {
+    BODY_NONE,      /* no body */
+    BODY_LENGTH,    /* exactly head.length bytes */
+    BODY_CHUNKED,   /* chunks */
+    BODY_UNTIL_EOF  /* a response that ends with its connection */
+};
+
+enum { HEAD_FIELDS_MAX = 1000 }; /* what limits.headers may be at most */
+
+struct head {
+    struct slice method;  /* request: the token as received */
+    struct slice target;  /* request: as received */
+    struct slice reason;  /* response: as received, perhaps empty */
+    struct slice host;    /* request: the Host field's value, perhaps empty */
+    unsigned status;      /* response */
+    unsigned minor;       /* of HTTP/1.minor: 0 or 1 */
+    enum body_kind body;
+    bool persistent;      /* the sender keeps the connection open after this message */
+    bool expects_continue; /* Expect: 100-continue */
+    uint64_t length;      /* bytes, for BODY_LENGTH */
+    size_t size;          /* bytes of the whole head, the empty line included */
+    unsigned count;       /* fields in use */
+    struct field fields[HEAD_FIELDS_MAX];
+};
+
+/* The id for a name in any case; with folding, `_` counts as `-` (IIS maps both to one variable). */
+enum field_id field_lookup(struct slice name, bool folding);
+
+/* The first field with that id, or NULL. */
+const struct field *head_find(const struct head *head, enum field_id id);
+
+/* Is a token (without parameters) in a comma-separated list such as Connection's? ASCII case ignored. */
+bool head_list_has(struct slice list, struct slice token);
+
+#endif

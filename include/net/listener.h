@@ -1,0 +1,34 @@
+/*
+ * listener: accepts on one socket for one worker. The socket itself belongs to the process: it is opened
+ * once per worker slot (SO_REUSEPORT), outlives reloads while its address is configured, and is closed only
+ * when the address goes, since closing it resets whatever waits in its accept queue.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/addr.h"
+
+struct loop;
+struct listener;
+
+enum { LISTENER_BATCH = 64 }; /* connections accepted in one turn at most */
+
+/* Opens `count` listening sockets on one address, one per worker slot. First proves, by a bind without
+ * SO_REUSEPORT, that no other process is there. With port 0 all get the same free port and *addr is
+ * updated. False with one sentence in error; no socket is left open. */
+bool listener_open(struct addr *addr, size_t count, int *ret_fds, char *error, size_t error_size);
+
+/* Starts accepting. on_accept owns the descriptor; it is called with the peer's address. When descriptors
+ * run out, accepting pauses and is tried again every 100 ms; on_shortage is called at each attempt and may
+ * free some. NULL: no memory. */
+struct listener *listener_start(struct loop *loop, int fd,
+    void (*on_accept)(void *owner, void *tag, int fd, const struct addr *peer),
+    void (*on_shortage)(void *owner), void *owner, void *tag);
+
+/* Stops accepting; the socket stays open. */
+void listener_stop(struct listener *listener);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * auth: which credentials and challenges tie an identity to a connection. On Exchange these are NTLM and
+ * everything Negotiate, Kerberos included (authPersistNonNTLM): whatever is sent over the connection
+ * afterwards is that user's. Basic, Bearer and cookies are not.
+ */
+#ifndef PROXY_AUTH_H
+#define PROXY_AUTH_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+#include "http/head.h"
+
+/* A request that carries Authorization: NTLM, Negotiate or any Nego*. */
+bool auth_request_binds(const struct head *request);
+
+/* A response that carries WWW-Authenticate: NTLM or Nego* with data: the handshake is under way. */
+bool auth_response_binds(const struct head *response);
+
+/* Authorization: Bearer. Its audience is https://name, so the server must see TLS. */
+bool auth_is_bearer(const struct head *request);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * session: one client connection with everything that belongs to it: the client end, the leases that nobody
+ * else may use, and at most one transaction at a time.
+ *
+ *   HANDSHAKE ──> IDLE ──> HEAD ──> BUSY ──> LINGER ──> (gone)
+ *                  ▲                 │
+ *                  └─────────────────┘
+ *
+ * BUSY belongs to the transaction (proxy/txn), all else to the session.
+ */
+#ifndef PROXY_SESSION_H
+#define PROXY_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/reaper.h"
+#include "farm/lease.h"
+#include "http/parser.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "proxy/proxy.h"
+
+struct txn;
+
+enum session_state {
+    SESSION_HANDSHAKE, /* TLS handshake */
+    SESSION_IDLE,      /* no byte of a request yet */
+    SESSION_HEAD,      /* a request head is arriving */
+    SESSION_BUSY,      /* a transaction runs */
+    SESSION_LINGER,    /* our side is closed; waiting for the client's, so that our last bytes arrive */
+    SESSION_GONE       /* handed to the reaper */
+};
+
+struct session {
+    struct session *next, *prev;   /* in the proxy's list */
+    struct proxy *proxy;           /* borrowed */
+    struct view *view;             /* counted; as at accept */
+    struct txn *txn;               /* owned; while BUSY */
+    struct lease *leases;          /* owned */
+    struct conn conn;              /* the client end */
+    struct buffer head;            /* a request head that is still arriving */
+    struct head_scan scan;         /* progress through it */
+    struct loop_timer timer;       /* the nearest deadline of session, transaction and leases */
+    struct loop_task task;         /* a transaction that used up its budget goes on in the next turn */
+    struct reaper_node grave;      /* when GONE */
+    struct addr peer;              /* the client's address */
+    int64_t since_ms;              /* loop time at which the state began */
+    uint64_t lingered;             /* bytes dropped while LINGER */
+    unsigned requests;             /* begun so far */
+    enum config_listen_kind kind;  /* of the listener that it came through */
+    enum session_state state;
+    bool last;                     /* closes after the transaction in flight */
+};
+
+/* Takes an accepted descriptor. Without memory the descriptor is closed and nothing else happens. */
+void session_create(struct proxy *proxy, enum config_listen_kind kind, int fd,
+    const struct addr *peer);
+
+/* The proxy stops: closes an idle session, marks a busy one. */
+void session_stop(struct session *session);
+
+/* Ends it whatever it does. */
+void session_abort(struct session *session);
+
+/* Closes idle unbound leases. Returns how many. */
+unsigned session_give_back(struct session *session);
+
+/* For txn: a lease's or the client's event may have moved a deadline. */
+void session_set_timer(struct session *session);
+
+/* For txn: opens a lease of this session. NULL: errno says why. */
+struct lease *session_open_lease(struct session *session, struct view *view, struct farm *farm,
+    int member, bool bridged);
+
+/* For txn: closes a lease of this session. If it was bound, the session ends after what is in flight. */
+void session_close_lease(struct session *session, struct lease *lease);
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * slab: thread-local stacks of free blocks, one per size class.
+ *
+ * A block waiting in a store holds the link to the next one in its own first bytes, so the store costs
+ * nothing but the blocks. Classes are told apart by the size that the borrower carries; OpenSSL carries
+ * none, so its blocks are recognised by malloc_usable_size: only blocks of the two large classes are
+ * worth keeping there, and a block of any origin that is big enough may serve as one.
+ *
+ * In sanitizer builds every borrow is a malloc and every return a free: a stale pointer then faults
+ * instead of reading somebody else's bytes.
+ */
+#include "base/slab.h"
+
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum { CLASS_COUNT = 4 };
+
+static const size_t class_size[CLASS_COUNT] = { 1024, 4096, 20480, 69632 };
+static const unsigned class_keep[CLASS_COUNT] = { 4096, 1024, 512, 256 };
+
+struct block {
+    struct block *next; /* the block below in the stack */
+};
+
+struct store {
+    struct block *top[CLASS_COUNT]; /* owned */
+    unsigned kept[CLASS_COUNT];     /* blocks in each stack */
+};
+
+#ifdef CASGATE_SANITIZED
+static const bool pooling = false;
+#else
+static const bool pooling = true;
+#endif
+
+static _Thread_local struct store store;
+
+static int
+class_for(size_t size)
+{
+    for (int c = 0; c < CLASS_COUNT; c++)
+        if (size <= class_size[c])
+            return c;
+    return -1;
+}
+
+static void *
+class_pop(int c)
+{
+    struct block *block = store.top[c];
+
+    if (!block)
+        return malloc(class_size[c]);
+    store.top[c] = block->next;
+    store.kept[c]--;
+    return block;
+}
+
+static void
+class_push(int c, void *memory)
+{
+    struct block *block = memory;
+
+    if (store.kept[c] >= class_keep[c]) {
+        free(memory);
+        return;
+    }
+    block->next = store.top[c];
+    store.top[c] = block;
+    store.kept[c]++;
+}
+
+void *
+slab_borrow(size_t size, size_t *ret_size)
+{
+    int c = class_for(size);
+
+    if (c < 0 || !pooling) {
+        *ret_size = size;
+        return malloc(size);
+    }
+    *ret_size = class_size[c];
+    return class_pop(c);
+}
+
+void
+slab_return(void *block, size_t size)
+{
+    int c = class_for(size);
+
+    if (block && pooling && c >= 0 && class_size[c] == size)
+        class_push(c, block);
+    else
+        free(block);
+}
+
+void *
+slab_malloc(size_t size)
+{
+    if (!pooling || size <= class_size[1] * 2 || size > class_size[3])
+        return malloc(size);
+    return class_pop(class_for(size));
+}
+
+void *
+slab_realloc(void *block, size_t size)
+{
+    return realloc(block, size);
+}
+
+void
+slab_free(void *block)
+{
+    size_t usable = block && pooling ? malloc_usable_size(block) : 0;
+
+    if (usable >= class_size[3] && usable < class_size[3] + 256)
+        class_push(3, block);
+    else if (usable >= class_size[2] && usable < class_size[2] + 256)
+        class_push(2, block);
+    else
+        free(block);
+}
+
+void
+slab_trim(void)
+{
+    for (int c = 0; c < CLASS_COUNT; c++)
+        while (store.top[c]) {
+            struct block *next = store.top[c]->next;
+
+            free(store.top[c]);
+            store.top[c] = next;
+            store.kept[c]--;
+        }
+}
+
+size_t
+slab_kept(void)
+{
+    size_t bytes = 0;
+
+    for (int c = 0; c < CLASS_COUNT; c++)
+        bytes += store.kept[c] * class_size[c];
+    return bytes;
+}

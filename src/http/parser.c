@@ -1,0 +1,406 @@
+/*
+ * parser: llhttp in strict mode does the tokenising; everything that decides what a message *is* is checked
+ * again here, because a proxy must never be less strict than the server behind it.
+ *
+ *   llhttp 8.1 lets pass               and so it is refused here
+ *   ------------------------------     ---------------------------------
+ *   obs-fold, bare LF after a line     head_scan, fold check
+ *   blanks in field names, no name     token check
+ *   no Host, two Hosts                 exactly one (HTTP/1.0: at most one)
+ *   HTTP/0.9, HTTP/2.0                 1.0 and 1.1 only
+ *   TE: gzip, chunked; TE in 1.0       exactly `chunked`, HTTP/1.1 only
+ *   control bytes in values            refused, but TAB
+ *
+ * llhttp is paused at the end of the head: bodies are framed by http/body.
+ */
+#include "http/parser.h"
+
+#include <llhttp.h>
+
+/* What the callbacks fill in. */
+struct parse {
+    struct head *head;                /* borrowed from the caller */
+    const struct head_limits *limits; /* borrowed */
+    enum failure failure;             /* first objection of a callback */
+    bool in_value;                    /* the last span belonged to a value */
+};
+
+/* RFC 9110 5.6.2 */
+static bool
+is_token_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+        (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static bool
+is_token(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_token_byte(text.data[i]))
+            return false;
+    return text.len > 0;
+}
+
+/* RFC 9110 5.5: visible bytes, blanks, TAB and obs-text. */
+static bool
+is_value(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char) text.data[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+enum head_scan_result
+head_scan(struct head_scan *scan, const struct head_limits *limits, const char *data, size_t len,
+    size_t *ret_size, enum failure *ret_failure)
+{
+    *ret_failure = FAIL_BAD_REQUEST;
+    while (scan->offset < len) {
+        const char *lf = memchr(data + scan->offset, '\n', len - scan->offset);
+        size_t at = lf ? (size_t) (lf - data) : len;
+
+        /* the request line may be as long as a target and a method allow */
+        if (at - scan->line > (scan->lines ? limits->header : limits->target + 256) ||
+            at > limits->head || scan->lines > limits->headers + 1) {
+            *ret_failure = scan->lines ? FAIL_HEAD_TOO_LARGE : FAIL_TARGET_TOO_LONG;
+            return HEAD_REFUSED;
+        }
+        if (!lf) {
+            scan->offset = len;
+            return HEAD_PARTIAL;
+        }
+        if (at == scan->line || data[at - 1] != '\r')
+            return HEAD_REFUSED;
+        if (at == scan->line + 1) {
+            *ret_size = at + 1;
+            return scan->lines ? HEAD_WHOLE : HEAD_REFUSED;
+        }
+        scan->offset = scan->line = at + 1;
+        scan->lines++;
+    }
+    return HEAD_PARTIAL;
+}
+
+static int
+on_target(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parse *parse = llhttp->data;
+
+    parse->head->target = (struct slice) { at, len };
+    return 0;
+}
+
+static int
+on_reason(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parse *parse = llhttp->data;
+
+    parse->head->reason = (struct slice) { at, len };
+    return 0;
+}
+
+static int
+on_name(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parse *parse = llhttp->data;
+    struct head *head = parse->head;
+
+    parse->in_value = false;
+    if (head->count >= parse->limits->headers || head->count >= HEAD_FIELDS_MAX) {
+        parse->failure = FAIL_HEAD_TOO_LARGE;
+        return -1;
+    }
+    head->fields[head->count++] = (struct field) { .name = { at, len }, .value = { at + len, 0 } };
+    return 0;
+}
+
+static int
+on_value(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parse *parse = llhttp->data;
+    struct field *field = &parse->head->fields[parse->head->count - 1];
+
+    if (parse->in_value) { /* a second span of one value: obs-fold */
+        parse->failure = FAIL_BAD_REQUEST;
+        return -1;
+    }
+    parse->in_value = true;
+    field->value = (struct slice) { at, len };
+    return 0;
+}
+
+static int
+on_end(llhttp_t *llhttp)
+{
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_target,
+    .on_status = on_reason,
+    .on_header_field = on_name,
+    .on_header_value = on_value,
+    .on_headers_complete = on_end,
+};
+
+static struct slice
+trim(struct slice text)
+{
+    while (text.len && (*text.data == ' ' || *text.data == '\t'))
+        text.data++, text.len--;
+    while (text.len && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
+/* A fold shows as a line that begins with a blank; llhttp may hide it inside one span. */
+static bool
+has_fold(const char *data, size_t size)
+{
+    for (const char *lf = data; (lf = memchr(lf, '\n', (size_t) (data + size - lf)));)
+        if (++lf < data + size && (*lf == ' ' || *lf == '\t'))
+            return true;
+    return false;
+}
+
+/* Names, values and ids of all fields. */
+static bool
+check_fields(struct head *head)
+{
+    for (unsigned f = 0; f < head->count; f++) {
+        struct field *field = &head->fields[f];
+
+        field->value = trim(field->value);
+        if (!is_token(field->name) || !is_value(field->value))
+            return false;
+        field->id = field_lookup(field->name, false);
+    }
+    return true;
+}
+
+static bool
+read_length(struct slice text, uint64_t *ret_length)
+{
+    uint64_t length = 0;
+
+    if (text.len == 0 || text.len > 18)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        length = length * 10 + (uint64_t) (text.data[i] - '0');
+    }
+    *ret_length = length;
+    return true;
+}
+
+/* RFC 9112 6.3, without its generosity: one length or one `chunked`, never both, never twice. */
+static enum failure
+read_framing(struct head *head)
+{
+    unsigned lengths = 0, codings = 0;
+    struct slice coding = { 0 };
+
+    head->body = BODY_NONE;
+    head->persistent = head->minor >= 1;
+    for (unsigned f = 0; f < head->count; f++) {
+        const struct field *field = &head->fields[f];
+
+        if (field->id == FIELD_CONTENT_LENGTH) {
+            if (lengths++ || !read_length(field->value, &head->length))
+                return FAIL_BAD_FRAMING;
+            head->body = BODY_LENGTH;
+        } else if (field->id == FIELD_TRANSFER_ENCODING) {
+            codings++;
+            coding = field->value;
+        } else if (field->id == FIELD_CONNECTION) {
+            if (head_list_has(field->value, SLICE("close")))
+                head->persistent = false;
+            else if (head->minor == 0 && head_list_has(field->value, SLICE("keep-alive")))
+                head->persistent = true;
+        } else if (field->id == FIELD_EXPECT) {
+            head->expects_continue = slice_equals_nocase(field->value, SLICE("100-continue"));
+        }
+    }
+    if (codings == 0)
+        return FAIL_NONE;
+    if (codings > 1 || lengths || head->minor == 0 ||
+        !slice_equals_nocase(coding, SLICE("chunked")))
+        return FAIL_BAD_FRAMING;
+    head->body = BODY_CHUNKED;
+    return FAIL_NONE;
+}
+
+/* uri-host [":" port]: a name, IPv4 or bracketed IPv6 address. */
+static bool
+is_host(struct slice host)
+{
+    size_t i = 0;
+
+    if (host.len == 0)
+        return false;
+    if (host.data[0] == '[') {
+        for (i = 1; i < host.len && host.data[i] != ']'; i++)
+            if (!strchr("0123456789abcdefABCDEF:.", host.data[i]) || !host.data[i])
+                return false;
+        if (i == host.len || i == 1)
+            return false;
+        i++;
+    } else {
+        while (i < host.len && is_token_byte(host.data[i]) && !strchr("!#$%&'*+^`|~", host.data[i]))
+            i++;
+        if (i == 0)
+            return false;
+    }
+    if (i < host.len && host.data[i++] != ':')
+        return false;
+    while (i < host.len && host.data[i] >= '0' && host.data[i] <= '9')
+        i++;
+    return i == host.len;
+}
+
+static enum failure
+read_host(struct head *head)
+{
+    unsigned hosts = 0;
+
+    head->host = (struct slice) { 0 };
+    for (unsigned f = 0; f < head->count; f++) {
+        if (head->fields[f].id != FIELD_HOST)
+            continue;
+        head->host = head->fields[f].value;
+        if (hosts++ || !is_host(head->host))
+            return FAIL_BAD_HOST;
+    }
+    return hosts == 0 && head->minor >= 1 ? FAIL_BAD_HOST : FAIL_NONE;
+}
+
+/* " HTTP/1.1" or " HTTP/1.0" and nothing else behind the last blank of the first line. */
+static enum failure
+read_version(const char *data, size_t size, struct head *head)
+{
+    const char *lf = memchr(data, '\n', size);
+    const char *version = lf ? lf - 9 : NULL; /* before CR: 8 bytes of "HTTP/1.x" */
+
+    if (!version || version < data + 4 || memcmp(version, "HTTP/", 5) != 0 || version[-1] != ' ')
+        return FAIL_BAD_REQUEST;
+    if (version[5] != '1' || version[6] != '.' || (version[7] != '0' && version[7] != '1'))
+        return FAIL_BAD_VERSION;
+    head->minor = (unsigned) (version[7] - '0');
+    return FAIL_NONE;
+}
+
+static void
+head_reset(struct head *head, size_t size)
+{
+    memset(head, 0, offsetof(struct head, fields));
+    head->size = size;
+}
+
+static bool
+feed(llhttp_t *llhttp, const char *data, size_t len)
+{
+    enum llhttp_errno result = llhttp_execute(llhttp, data, len);
+
+    return result == HPE_OK || result == HPE_PAUSED || result == HPE_PAUSED_UPGRADE;
+}
+
+enum failure
+parse_request(const char *data, size_t size, const struct head_limits *limits,
+    struct head *ret_head)
+{
+    struct parse parse = { .head = ret_head, .limits = limits };
+    const char *blank = memchr(data, ' ', size);
+    enum failure failure;
+    llhttp_t llhttp;
+
+    head_reset(ret_head, size);
+    ret_head->method = (struct slice) { data, blank ? (size_t) (blank - data) : 0 };
+    if (!is_token(ret_head->method) || ret_head->method.len > 64)
+        return FAIL_BAD_REQUEST;
+    failure = read_version(data, size, ret_head);
+    if (failure)
+        return failure;
+    llhttp_init(&llhttp, HTTP_REQUEST, &settings);
+    llhttp.data = &parse;
+    if (has_fold(data, size) || !feed(&llhttp, "POST", 4) ||
+        !feed(&llhttp, blank, size - ret_head->method.len) || !ret_head->target.len) {
+        enum llhttp_errno why = llhttp_get_errno(&llhttp);
+
+        if (parse.failure)
+            return parse.failure;
+        return why == HPE_INVALID_CONTENT_LENGTH || why == HPE_UNEXPECTED_CONTENT_LENGTH ||
+                why == HPE_INVALID_TRANSFER_ENCODING
+            ? FAIL_BAD_FRAMING
+            : FAIL_BAD_REQUEST;
+    }
+    if (ret_head->target.len > limits->target)
+        return FAIL_TARGET_TOO_LONG;
+    /* method SP target SP version: llhttp takes several blanks for one */
+    if (ret_head->target.data != blank + 1 ||
+        ret_head->target.data + ret_head->target.len + 1 != (char *) memchr(data, '\n', size) - 9)
+        return FAIL_BAD_REQUEST;
+    if (!check_fields(ret_head))
+        return FAIL_BAD_REQUEST;
+    failure = read_host(ret_head);
+    return failure ? failure : read_framing(ret_head);
+}
+
+static bool
+read_status_line(const char *data, size_t size, struct head *head)
+{
+    const char *lf = memchr(data, '\n', size);
+
+    if (size < 14 || !lf || lf < data + 13 || memcmp(data, "HTTP/1.", 7) != 0 || data[8] != ' ' ||
+        (data[7] != '0' && data[7] != '1') || (data[12] != ' ' && data[12] != '\r'))
+        return false;
+    for (int i = 9; i < 12; i++)
+        if (data[i] < '0' || data[i] > '9')
+            return false;
+    head->minor = (unsigned) (data[7] - '0');
+    head->status = (unsigned) ((data[9] - '0') * 100 + (data[10] - '0') * 10 + data[11] - '0');
+    head->reason = (struct slice) { data + 13, data[12] == ' ' ? (size_t) (lf - 1 - data - 13) : 0 };
+    return head->status >= 100 && is_value(head->reason);
+}
+
+/* A response without length goes on until its connection ends (RFC 9112 6.3 rule 8). */
+static void
+response_body(struct head *head, bool to_head)
+{
+    if (to_head || head->status < 200 || head->status == 204 || head->status == 304)
+        head->body = BODY_NONE;
+    else if (head->body == BODY_NONE)
+        head->body = BODY_UNTIL_EOF;
+    if (head->body == BODY_UNTIL_EOF)
+        head->persistent = false;
+}
+
+enum failure
+parse_response(const char *data, size_t size, const struct head_limits *limits, bool to_head,
+    struct head *ret_head)
+{
+    struct parse parse = { .head = ret_head, .limits = limits };
+    struct slice reason;
+    llhttp_t llhttp;
+
+    head_reset(ret_head, size);
+    if (!read_status_line(data, size, ret_head) || has_fold(data, size))
+        return FAIL_BAD_RESPONSE;
+    if (ret_head->status == 101)
+        return FAIL_UPGRADE_REFUSED;
+    reason = ret_head->reason;
+    llhttp_init(&llhttp, HTTP_RESPONSE, &settings);
+    llhttp.data = &parse;
+    if (!feed(&llhttp, data, size) || !check_fields(ret_head))
+        return parse.failure == FAIL_HEAD_TOO_LARGE ? FAIL_RESPONSE_TOO_LARGE : FAIL_BAD_RESPONSE;
+    ret_head->reason = reason;
+    if (read_framing(ret_head) != FAIL_NONE)
+        return FAIL_BAD_RESPONSE;
+    response_body(ret_head, to_head);
+    return FAIL_NONE;
+}

@@ -1,0 +1,275 @@
+/*
+ * worker: a thread, and the messages that move it.
+ *
+ *   control ──message──> mailbox ──> deliver on the worker's thread ──> proxy / listeners
+ *   worker  ──message──> control's mailbox: "stopped"
+ *
+ * The worker is made on the control thread and handed over by pthread_create; afterwards only messages touch
+ * it. It ends when it was told to stop and its last session has gone.
+ */
+#include "ops/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "proxy/proxy.h"
+#include "proxy/session.h"
+
+enum { RING_BYTES = 1 << 20, GIVE_BACK = 64 };
+
+struct door {
+    struct door *next;
+    struct listener *listener;    /* owned */
+    int fd;                       /* owned */
+    enum config_listen_kind kind;
+};
+
+struct worker {
+    struct loop *loop;            /* owned */
+    struct loop *control;         /* borrowed; where on_stopped is posted */
+    struct tls_library *library;  /* owned */
+    struct log_ring *ring;        /* owned */
+    struct door *doors;           /* owned */
+    struct proxy proxy;
+    pthread_t thread;
+    void (*on_stopped)(void *owner);
+    void *owner;                  /* borrowed; passed to on_stopped */
+    unsigned index;
+    bool started;
+};
+
+enum order_kind { ORDER_LISTEN, ORDER_UNLISTEN, ORDER_VIEW, ORDER_STOP, ORDER_ABORT, ORDER_STOPPED };
+
+struct order {
+    struct loop_message message;  /* first: a message is its order */
+    enum order_kind order;
+    int fd;                       /* for LISTEN and UNLISTEN */
+    enum config_listen_kind kind; /* for LISTEN */
+    struct view *view;            /* for VIEW, one reference */
+    struct worker *from;          /* for STOPPED */
+};
+
+static void
+on_accept(void *owner, void *tag, int fd, const struct addr *peer)
+{
+    struct worker *worker = owner;
+    struct door *door = tag;
+
+    session_create(&worker->proxy, door->kind, fd, peer);
+}
+
+static void
+on_shortage(void *owner)
+{
+    struct worker *worker = owner;
+
+    log_fact(LOG_LEVEL_WARNING, "listener",
+        "worker %u: no descriptor left; accepting pauses, %u idle backend connections given back",
+        worker->index, proxy_give_back(&worker->proxy, GIVE_BACK));
+}
+
+static void
+door_open(struct worker *worker, int fd, enum config_listen_kind kind)
+{
+    struct door *door = calloc(1, sizeof *door);
+
+    if (door) {
+        *door = (struct door) { worker->doors, NULL, fd, kind };
+        door->listener =
+            listener_start(worker->loop, fd, on_accept, on_shortage, worker, door);
+    }
+    if (door && door->listener) {
+        worker->doors = door;
+        return;
+    }
+    log_fact(LOG_LEVEL_ERROR, "listener", "worker %u: no memory to listen", worker->index);
+    close(fd);
+    free(door);
+}
+
+static void
+door_close(struct door **link)
+{
+    struct door *door = *link;
+
+    *link = door->next;
+    listener_stop(door->listener);
+    close(door->fd);
+    free(door);
+}
+
+static void
+doors_close(struct worker *worker, int fd)
+{
+    struct door **link = &worker->doors;
+
+    while (*link)
+        if (fd < 0 || (*link)->fd == fd)
+            door_close(link);
+        else
+            link = &(*link)->next;
+}
+
+static void
+on_empty(void *owner)
+{
+    struct worker *worker = owner;
+
+    loop_stop(worker->loop);
+}
+
+static void
+deliver(struct loop_message *message, void *receiver)
+{
+    struct order *order = (struct order *) (void *) message;
+    struct worker *worker = receiver;
+
+    switch (order->order) {
+    case ORDER_LISTEN:
+        door_open(worker, order->fd, order->kind);
+        break;
+    case ORDER_UNLISTEN:
+        doors_close(worker, order->fd);
+        break;
+    case ORDER_VIEW:
+        proxy_set_view(&worker->proxy, order->view);
+        break;
+    case ORDER_STOP:
+        doors_close(worker, -1);
+        proxy_stop(&worker->proxy);
+        break;
+    case ORDER_ABORT:
+        proxy_abort(&worker->proxy);
+        break;
+    case ORDER_STOPPED: /* on the control thread */
+        order->from->on_stopped(order->from->owner);
+        break;
+    }
+    free(order);
+}
+
+static bool
+post(struct loop *loop, struct order order)
+{
+    struct order *copy = malloc(sizeof *copy);
+
+    if (!copy)
+        return false;
+    *copy = order;
+    copy->message.deliver = deliver;
+    loop_post(loop, &copy->message);
+    return true;
+}
+
+static void *
+worker_main(void *arg)
+{
+    struct worker *worker = arg;
+
+    loop_run(worker->loop);
+    doors_close(worker, -1);
+    tls_library_thread_stop(worker->library);
+    post(worker->control, (struct order) { .order = ORDER_STOPPED, .from = worker });
+    slab_trim();
+    return NULL;
+}
+
+struct worker *
+worker_create(unsigned index, struct loop *control, void (*on_stopped)(void *owner), void *owner)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+
+    if (!worker)
+        return NULL;
+    worker->index = index;
+    worker->control = control;
+    worker->on_stopped = on_stopped;
+    worker->owner = owner;
+    worker->loop = loop_create(worker);
+    worker->library = tls_library_create();
+    worker->ring = log_ring_create(RING_BYTES);
+    if (worker->loop && worker->library && worker->ring)
+        return worker;
+    worker_destroy(worker);
+    return NULL;
+}
+
+void
+worker_destroy(struct worker *worker)
+{
+    if (!worker)
+        return;
+    loop_destroy(worker->loop);
+    doors_close(worker, -1);
+    proxy_finish(&worker->proxy);
+    log_ring_destroy(worker->ring);
+    tls_library_destroy(worker->library);
+    free(worker);
+}
+
+bool
+worker_start(struct worker *worker, struct view *view)
+{
+    char name[16];
+
+    if (!proxy_init(&worker->proxy, worker->loop, view, worker->ring))
+        return false;
+    worker->proxy.on_empty = on_empty;
+    worker->proxy.owner = worker;
+    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+        return false;
+    snprintf(name, sizeof name, "worker-%u", worker->index);
+    pthread_setname_np(worker->thread, name);
+    worker->started = true;
+    return true;
+}
+
+void
+worker_join(struct worker *worker)
+{
+    if (worker->started)
+        pthread_join(worker->thread, NULL);
+    worker->started = false;
+}
+
+bool
+worker_listen(struct worker *worker, int fd, enum config_listen_kind kind)
+{
+    return post(worker->loop, (struct order) { .order = ORDER_LISTEN, .fd = fd, .kind = kind });
+}
+
+bool
+worker_unlisten(struct worker *worker, int fd)
+{
+    return post(worker->loop, (struct order) { .order = ORDER_UNLISTEN, .fd = fd });
+}
+
+bool
+worker_set_view(struct worker *worker, struct view *view)
+{
+    return post(worker->loop, (struct order) { .order = ORDER_VIEW, .view = view });
+}
+
+bool
+worker_stop(struct worker *worker)
+{
+    return post(worker->loop, (struct order) { .order = ORDER_STOP });
+}
+
+bool
+worker_abort(struct worker *worker)
+{
+    return post(worker->loop, (struct order) { .order = ORDER_ABORT });
+}
+
+struct tls_library *
+worker_library(struct worker *worker)
+{
+    return worker->library;
+}

@@ -1,0 +1,73 @@
+/*
+ * proxy: the worker's list of sessions and the scratch space that they share. Scratch is safe to share since
+ * a call that uses it ends before the next one begins: nothing in it outlives the turn.
+ */
+#include "proxy/proxy.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "proxy/session.h"
+
+bool
+proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log_ring *access)
+{
+    *proxy = (struct proxy) { .loop = loop, .view = view, .access = access };
+    proxy->scratch = malloc(PROXY_SCRATCH);
+    proxy->head_out = malloc(PROXY_HEAD_OUT);
+    proxy->head = malloc(sizeof *proxy->head);
+    return proxy->scratch && proxy->head_out && proxy->head &&
+        getrandom(&proxy->next_id, sizeof proxy->next_id, 0) == sizeof proxy->next_id;
+}
+
+void
+proxy_finish(struct proxy *proxy)
+{
+    free(proxy->scratch);
+    free(proxy->head_out);
+    free(proxy->head);
+    view_unref(proxy->view);
+}
+
+void
+proxy_set_view(struct proxy *proxy, struct view *view)
+{
+    view_unref(proxy->view);
+    proxy->view = view;
+}
+
+void
+proxy_stop(struct proxy *proxy)
+{
+    struct session *next;
+
+    proxy->stopping = true;
+    for (struct session *session = proxy->sessions; session; session = next) {
+        next = session->next;
+        session_stop(session);
+    }
+    if (!proxy->sessions && proxy->on_empty)
+        proxy->on_empty(proxy->owner);
+}
+
+void
+proxy_abort(struct proxy *proxy)
+{
+    struct session *next;
+
+    for (struct session *session = proxy->sessions; session; session = next) {
+        next = session->next;
+        session_abort(session);
+    }
+}
+
+unsigned
+proxy_give_back(struct proxy *proxy, unsigned count)
+{
+    unsigned given = 0;
+
+    for (struct session *session = proxy->sessions; session && given < count;
+         session = session->next)
+        given += session_give_back(session);
+    return given;
+}

@@ -1,0 +1,131 @@
+/*
+ * failover: a server that does not accept a connection costs the client nothing while no byte of its
+ * request has left; afterwards nothing is ever repeated behind the client's back.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "deadline.h"
+#include "lab.h"
+#include "reply.h"
+#include "tool.h"
+
+TestSuite(failover, .fini = lab_finish, .timeout = 120);
+
+#define HOST "Host: mail.contoso.test\r\n"
+
+static char *
+server_of(struct lab *lab, struct client *client, const char *target)
+{
+    struct reply *reply;
+    char *server;
+
+    client_print(client, "GET %s HTTP/1.1\r\n" HOST "X-Sim: status=200 size=1\r\n\r\n", target);
+    reply = reply_read(client, "GET");
+    cr_assert_eq(reply->status, 200, "%s:\n%s", target, reply->head);
+    server = reply_header(reply, "X-Sim-Server");
+    reply_destroy(reply);
+    return server;
+}
+
+Test(failover, a_refused_connection_is_tried_on_the_next_server)
+{
+    struct lab *lab = lab_start(NULL);
+
+    sim_command(lab_sim(lab), "cas1 refuse");
+    for (int i = 0; i < 6; i++) {
+        struct tool_result *got = curl(lab, "/owa/", "--data", "a body that may still be sent",
+            "--header", "X-Sim: status=200 size=1", "--include", NULL);
+
+        cr_expect(strstr(got->out, "X-Sim-Server: cas2\r\n"), "request %d:\n%s%s", i, got->out,
+            got->err);
+        tool_result_destroy(got);
+    }
+}
+
+Test(failover, the_tls_port_of_the_next_server_is_tried_and_no_plain_one)
+{
+    struct lab *lab = lab_start(NULL);
+
+    sim_command(lab_sim(lab), "cas1 refuse");
+    for (int i = 0; i < 4; i++) {
+        struct client *client = lab_client(lab);
+        char *server = server_of(lab, client, "/EWS/mrsproxy.svc");
+
+        cr_expect_str_eq(server, "cas2");
+        free(server);
+        client_destroy(client);
+    }
+    cr_expect_eq(sim_count(lab_sim(lab), "accept", "\"port\":\"plain\""), 0);
+}
+
+Test(failover, a_post_that_a_server_has_seen_is_never_repeated)
+{
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    char answer[64] = "";
+
+    client_print(client,
+        "POST /mapi/emsmdb/ HTTP/1.1\r\n" HOST "X-Sim: no-answer=1\r\nContent-Length: 10\r\n\r\n"
+        "sequence=1");
+    json_decref(sim_wait_event(lab_sim(lab), "body", "\"at\":\"end\"", SOON_MS));
+    sim_command(lab_sim(lab), "cas1 kill");
+    sim_command(lab_sim(lab), "cas2 kill");
+    /* A fresh lease that died is a 502. */
+    cr_expect(client_read_exactly(client, answer, 12, SOON_MS));
+    cr_expect_str_eq(answer, "HTTP/1.1 502");
+    cr_expect_eq(sim_count(lab_sim(lab), "request", "/mapi/emsmdb/"), 1);
+    client_destroy(client);
+}
+
+Test(failover, a_client_stays_with_its_server_while_its_lease_lives)
+{
+    struct lab *lab = lab_start(&(struct lab_options) {
+        .servers = 4, .farm = "  bridge: {verify: same-certificate}\n  balance: round-robin\n" });
+    struct client *client = lab_client(lab);
+    char *first = server_of(lab, client, "/owa/");
+    static const char *const targets[] = { "/owa/", "/EWS/Exchange.asmx", "/EWS/mrsproxy.svc",
+        "/oab/x", "/owa/" };
+
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+        char *server = server_of(lab, client, targets[i]);
+
+        cr_expect_str_eq(server, first, "%s went to %s", targets[i], server);
+        free(server);
+    }
+    free(first);
+    client_destroy(client);
+}
+
+Test(failover, new_clients_are_spread_over_the_farm)
+{
+    static const char *const balances[] = { "round-robin", "least-connections" };
+
+    for (size_t i = 0; i < 2; i++) {
+        char farm[100];
+        struct lab *lab;
+        struct client *clients[12];
+        unsigned seen[5] = { 0 };
+
+        snprintf(farm, sizeof(farm), "  bridge: {verify: same-certificate}\n  balance: %s\n",
+            balances[i]);
+        lab = lab_start(
+            &(struct lab_options) { .servers = 4, .farm = farm, .yaml = "workers: 1\n" });
+        for (int k = 0; k < 12; k++) {
+            char *server;
+
+            clients[k] = lab_client(lab);
+            server = server_of(lab, clients[k], "/owa/");
+            cr_assert(server && server[3] >= '1' && server[3] <= '4', "%s", server);
+            seen[server[3] - '0']++;
+            free(server);
+        }
+        for (int k = 1; k <= 4; k++)
+            cr_expect_eq(seen[k], 3, "%s: cas%d got %u of 12", balances[i], k, seen[k]);
+        for (int k = 0; k < 12; k++)
+            client_destroy(clients[k]);
+        lab_finish();
+    }
+}

@@ -310,7 +310,7 @@ is_bare_fin(void)
     return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 }
 
-/* Reads once: bytes, 0 at EOF, -1 if it would block, -2 on an error, -3 on EOF without a goodbye. */
+/* Reads once: bytes, 0 at EOF, -1 if it would block, -2 on an error, -3 on a bare FIN. */
 static ssize_t
 read_some(struct conn *c, char *to, size_t room)
 {

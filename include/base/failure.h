@@ -39,6 +39,9 @@ enum failure_blame { INNOCENT, COUNTS };
     ROW(PLAIN_FORBIDDEN,     "only GET and HEAD are redirected to https",        403, STAY,      INNOCENT, CLIENT)  \
     ROW(NOT_FOUND,           "no such virtual directory",                        404, STAY,      INNOCENT, CLIENT)  \
     ROW(NO_SERVER,           "no server is up for this protocol",                503, STAY,      INNOCENT, SERVER)  \
+    ROW(QUEUE_TIMEOUT,       "no server had room for a new connection in time",  503, STAY,      INNOCENT, SERVER)  \
+    ROW(QUEUE_FULL,          "too many requests wait for a new connection",      503, STAY,      INNOCENT, SERVER)  \
+    ROW(EVICTED,             "the server was taken out of service by order",     503, STAY,      INNOCENT, CASGATE) \
     ROW(CONNECT_REFUSED,     "server refused the connection",                    502, ELSEWHERE, COUNTS,   SERVER)  \
     ROW(CONNECT_TIMEOUT,     "server did not accept in time",                    504, ELSEWHERE, COUNTS,   SERVER)  \
     ROW(BRIDGE_HANDSHAKE,    "TLS handshake with the server failed",             502, ELSEWHERE, COUNTS,   SERVER)  \

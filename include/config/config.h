@@ -58,6 +58,15 @@ struct config_route {
     size_t allow_count;
 };
 
+struct config_health {
+    int64_t interval_ms; /* from one probe's end to the next one, +-20 % */
+    int64_t connect_ms;  /* a probe's connection */
+    int64_t timeout_ms;  /* a probe in all */
+    unsigned fall;       /* failures in a row: down */
+    unsigned rise;       /* successes in a row: up */
+    bool enabled;        /* false: all count as up */
+};
+
 struct config_farm {
     char *name;          /* owned; "farm" for the short form */
     char **hosts;        /* owned; lower-case Host names (wildcards by label) it serves; empty: the default farm */
@@ -66,6 +75,11 @@ struct config_farm {
     size_t server_count;
     struct config_bridge bridge;
     enum config_balance balance;
+    int64_t slow_start_ms;    /* a returning server's ramp; 0: none */
+    unsigned new_connections; /* a second and server; 0: no limit */
+    int64_t queue_wait_ms;    /* while all servers are at a limit; 0: not at all */
+    unsigned queue_length;    /* waiting requests of one worker; 0: none */
+    struct config_health health;
     struct addr *sources; /* owned; source addresses for connections to the CAS, port 0 */
     size_t source_count;
     struct config_route routes[PROTOCOL_COUNT];
@@ -85,6 +99,7 @@ struct config_limits {
     unsigned connections;  /* client connections in all; 0: what descriptors allow */
     unsigned connections_per_worker;  /* 0: no limit */
     unsigned connections_per_address; /* 0: no limit */
+    unsigned handshakes;   /* TLS handshakes begun a second and worker; 0: no limit */
     uint64_t body_rate;    /* minimum bytes a second of a request body, where a route allows it; 0: none */
 };
 

@@ -2,13 +2,13 @@
  * clock: the one source of time.
  *
  * Every timer asks clock_now_ms(), every log line clock_wall_ms(); nobody else calls clock_gettime.
- * That makes two things true: a duration never jumps when an administrator sets the wall clock, and a
- * lab can let an hour pass in a minute by one call before the threads start.
+ * That makes two things true: a duration never jumps when an administrator sets the wall clock, and
+ * a lab can let an hour pass in a minute by one call before the threads start.
  *
  *     scaled now = origin + (monotonic now - origin) x rate
  *
- * The origin is the moment at which the rate was set, so that setting it moves no timer that exists.
- * This room keeps no timers (net/loop does) and formats no dates (base/log does).
+ * The origin is the moment at which the rate was set, so that setting it moves no timer that
+ * exists. This room keeps no timers (net/loop does) and formats no dates (base/log does).
  */
 #include "base/clock.h"
 

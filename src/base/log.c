@@ -6,12 +6,13 @@
  *     log_ring_put ──> one ring per worker, no lock ────────────┘
  *
  * A fact is formatted by the thread that states it, into a bounded line of its own stack, so that
- * nothing the drain does later needs the arguments. Whatever is not printable UTF-8 is escaped: a log
- * is read on terminals and by parsers, and a client chooses much of what is in it.
+ * nothing the drain does later needs the arguments. Whatever is not printable UTF-8 is escaped: a
+ * log is read on terminals and by parsers, and a client chooses much of what is in it.
  *
- * Two locks, never both waited for by a worker: `lock` guards the sinks and the list of rings and is
- * held while writing; `pending.lock` guards the waiting facts and is held for a memcpy. Before log_open
- * and after log_close a fact goes to standard error at once, so that no start-up error is lost.
+ * Two locks, never both waited for by a worker: `lock` guards the sinks and the list of rings and
+ * is held while writing; `pending.lock` guards the waiting facts and is held for a memcpy. Before
+ * log_open and after log_close a fact goes to standard error at once, so that no start-up error is
+ * lost.
  *
  * This room decides nothing about content: what an access line says is its caller's business.
  */
@@ -79,7 +80,7 @@ static atomic_int form = FORM_TEXT;
 static pthread_once_t wake_once = PTHREAD_ONCE_INIT;
 static int wake_fd = -1;
 
-/* ---- waking ------------------------------------------------------------------------------------- */
+/* ---- waking ---------------------------------------------------------------------------------- */
 
 static void
 make_wake_fd(void)
@@ -112,7 +113,7 @@ wake_clear(void)
     (void)ignored;
 }
 
-/* ---- one fact's line ---------------------------------------------------------------------------- */
+/* ---- one fact's line ------------------------------------------------------------------------- */
 
 /* A line that is being written; what does not fit is cut off, never split inside an escape. */
 struct line {
@@ -136,8 +137,8 @@ line_add_text(struct line *line, const char *text)
     line_add(line, text, strlen(text));
 }
 
-/* Length of the UTF-8 sequence at text if it is well-formed and printable, else 0 (RFC 3629; C0 and C1
- * controls and DEL are not printable). */
+/* Length of the UTF-8 sequence at text if it is well-formed and printable, else 0 (RFC 3629; C0 and
+ * C1 controls and DEL are not printable). */
 static size_t
 printable_len(const unsigned char *text)
 {
@@ -185,7 +186,8 @@ line_add_escaped(struct line *line, const char *text, enum fact_form as)
         } else if (len > 0) {
             line_add(line, (const char *)at, len);
         } else {
-            /* in JSON the backslash of \xNN is itself escaped, so that both logs show the same text */
+            /* in JSON the backslash of \xNN is itself escaped, so that both logs show the same
+             * text */
             snprintf(escape, sizeof escape, as == FORM_JSON ? "\\\\x%02x" : "\\x%02x", *at);
             line_add_text(line, escape);
         }
@@ -237,7 +239,7 @@ line_write(struct line *line, enum fact_form as, enum log_level level, const cha
     line->text[line->len++] = '\n';
 }
 
-/* ---- facts -------------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 static void
 fact_queue(enum log_level level, const struct line *line)
@@ -283,7 +285,7 @@ log_fact(enum log_level level, const char *room, const char *format, ...)
     }
 }
 
-/* ---- draining: `lock` is held ------------------------------------------------------------------- */
+/* ---- draining: `lock` is held ---------------------------------------------------------------- */
 
 static size_t
 count_lines(const struct iovec *pieces, int count)
@@ -467,7 +469,7 @@ log_unregister(struct log_ring *ring)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------ */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 /* Puts a newly opened sink in the place of an old one; what has not changed stays as it is. */
 static void
@@ -515,8 +517,8 @@ static void
 reopen_one(struct log_sink *one)
 {
     if (!log_sink_reopen(one))
-        log_fact(LOG_LEVEL_ERROR, "log", "%s: cannot be reopened: %s; the old file is kept", one->path,
-            strerror(errno));
+        log_fact(LOG_LEVEL_ERROR, "log", "%s: cannot be reopened: %s; the old file is kept",
+            one->path, strerror(errno));
 }
 
 void

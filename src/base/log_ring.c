@@ -8,9 +8,9 @@
  * One producer, one consumer, no lock. A line is in the ring whole or not at all: head moves once,
  * after its last byte, so that whatever lies between tail and head can go to write() as it is.
  *
- * The producer wakes the drain only when the drain had caught up. Both sides first publish their own
- * index and then look at the other's, in one total order: of a line that arrives just as the drain
- * falls asleep, either the worker sees a drained ring and wakes, or the drain sees the line.
+ * The producer wakes the drain only when the drain had caught up. Both sides first publish their
+ * own index and then look at the other's, in one total order: of a line that arrives just as the
+ * drain falls asleep, either the worker sees a drained ring and wakes, or the drain sees the line.
  *
  * A full ring drops the line and counts it; it never waits and never overwrites.
  */
@@ -27,7 +27,7 @@ enum { CACHE_LINE = 64 };
 
 struct log_ring {
     _Alignas(CACHE_LINE) atomic_size_t head; /* bytes ever put; written by the worker */
-    size_t known_tail;                       /* worker's copy of tail, refreshed when the ring looks full */
+    size_t known_tail;                       /* worker's copy of tail, read when it looks full */
     _Atomic uint64_t dropped;                /* lines that did not fit; written by the worker */
     _Alignas(CACHE_LINE) atomic_size_t tail; /* bytes ever drained; written by the drain */
     size_t mask;                             /* capacity - 1 */

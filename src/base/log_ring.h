@@ -10,12 +10,12 @@
 
 struct log_ring;
 
-/* What waits in a ring, as at most two pieces of whole lines, each line with its newline. Returns the
- * number of pieces. One thread at a time. */
+/* What waits in a ring, as at most two pieces of whole lines, each line with its newline. Returns
+ * the number of pieces. One thread at a time. */
 int log_ring_peek(const struct log_ring *ring, struct iovec ret_pieces[static 2]);
 
-/* Gives the room of len peeked bytes back to the producer. Returns true if more has come meanwhile, in
- * which case the producer did not wake anybody. */
+/* Gives the room of len peeked bytes back to the producer. Returns true if more has come meanwhile,
+ * in which case the producer did not wake anybody. */
 bool log_ring_consume(struct log_ring *ring, size_t len);
 
 /* Lines that did not fit since the ring was made. Any thread. */

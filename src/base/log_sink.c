@@ -2,11 +2,11 @@
  * log_sink: the only place that opens, writes and closes a log.
  *
  * Files are opened for appending, so that logrotate may copy and truncate, and reopened by path on
- * SIGUSR1, so that it may also rename. A reopen or reload that fails keeps the descriptor it has: an
- * unwritable directory must not silence a running proxy.
+ * SIGUSR1, so that it may also rename. A reopen or reload that fails keeps the descriptor it has:
+ * an unwritable directory must not silence a running proxy.
  *
- * Only the control thread (or whoever holds log.c's lock) calls in here. It may wait for a disk, but
- * not for ever for a pipe whose reader has stopped: after PATIENCE_MS the lines are given up.
+ * Only the control thread (or whoever holds log.c's lock) calls in here. It may wait for a disk,
+ * but not for ever for a pipe whose reader has stopped: after PATIENCE_MS the lines are given up.
  */
 #include "log_sink.h"
 

@@ -33,7 +33,7 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-/* ---- files and sentences ------------------------------------------------------------------------ */
+/* ---- files and sentences --------------------------------------------------------------------- */
 
 bool
 certificate_bag_fail(struct certificate_bag *bag, const char *format, ...)
@@ -83,7 +83,7 @@ certificate_read_file(const char *path, size_t *ret_len, char *error, size_t err
     return data;
 }
 
-/* ---- the bag ------------------------------------------------------------------------------------ */
+/* ---- the bag --------------------------------------------------------------------------------- */
 
 bool
 certificate_bag_init(struct certificate_bag *bag, const char *path, bool with_legacy, char *error,
@@ -141,7 +141,7 @@ certificate_bag_add_key(struct certificate_bag *bag, EVP_PKEY *key)
         bag->key = key;
 }
 
-/* ---- assembling --------------------------------------------------------------------------------- */
+/* ---- assembling ------------------------------------------------------------------------------ */
 
 static bool
 der_of(struct der *der, const X509 *certificate)
@@ -168,7 +168,8 @@ der_of_key(struct der *der, const EVP_PKEY *key)
 static bool
 is_self_issued(X509 *certificate)
 {
-    return X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) == 0;
+    return X509_NAME_cmp(X509_get_subject_name(certificate),
+               X509_get_issuer_name(certificate)) == 0;
 }
 
 static X509 *
@@ -203,7 +204,8 @@ take_chain(struct certificate *certificate, STACK_OF(X509) *certificates, X509 *
     return true;
 }
 
-/* Keeps one name in lower case; a name with a NUL or an odd byte in it can never match and is left out. */
+/* Keeps one name in lower case; a name with a NUL or an odd byte in it can never match and is
+ * left out. */
 static bool
 take_name(struct certificate *certificate, const unsigned char *text, int len)
 {
@@ -349,7 +351,7 @@ certificate_destroy(struct certificate *certificate)
     OPENSSL_free(certificate);
 }
 
-/* ---- PEM ---------------------------------------------------------------------------------------- */
+/* ---- PEM ------------------------------------------------------------------------------------- */
 
 static bool
 ends_with(const char *text, const char *end)
@@ -366,8 +368,9 @@ take_pem_key(struct certificate_bag *bag, const char *name, const char *header,
     EVP_PKEY *key;
 
     if (strcmp(name, PEM_STRING_PKCS8) == 0 || strstr(header, "ENCRYPTED"))
-        return certificate_bag_fail(bag, "the private key is encrypted; write it without a passphrase "
-                                         "(openssl pkey), or use a pfx with a password-file");
+        return certificate_bag_fail(bag, "the private key is encrypted; write it without a "
+                                         "passphrase (openssl pkey), or use a pfx with a "
+                                         "password-file");
     key = d2i_AutoPrivateKey_ex(NULL, &data, len, bag->library, NULL);
     if (!key)
         return certificate_bag_fail(bag, "the private key is damaged or of an unknown kind "
@@ -458,7 +461,8 @@ certificate_bundle_load(const char *path, size_t *ret_count, char *error, size_t
     bool ok;
 
     *ret_count = 0;
-    ok = certificate_bag_init(&bag, path, false, error, error_size) && read_pem(&bag, path, &blocks);
+    ok = certificate_bag_init(&bag, path, false, error, error_size) &&
+        read_pem(&bag, path, &blocks);
     if (ok && sk_X509_num(bag.certificates) == 0)
         ok = certificate_bag_fail(&bag, "there is no certificate in it");
     if (ok) {
@@ -486,7 +490,7 @@ certificate_bundle_destroy(struct der *bundle, size_t count)
     OPENSSL_free(bundle);
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 bool
 certificate_covers(const struct certificate *certificate, const char *host, size_t len)
@@ -501,7 +505,8 @@ certificate_covers(const struct certificate *certificate, const char *host, size
         if (name_len == len && memcmp(name, host, len) == 0)
             return true;
         if (name_len > 2 && name[0] == '*' && name[1] == '.' && label_len > 0 &&
-            name_len - 1 == len - label_len && memcmp(name + 1, host + label_len, len - label_len) == 0)
+            name_len - 1 == len - label_len &&
+            memcmp(name + 1, host + label_len, len - label_len) == 0)
             return true;
     }
     return false;

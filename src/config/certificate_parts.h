@@ -1,6 +1,7 @@
 /*
  * certificate_parts: what the readers of PEM and PFX share. Each reader fills a bag with whatever
- * certificates and keys its file holds, in any order; certificate_assemble makes one certificate of it.
+ * certificates and keys its file holds, in any order; certificate_assemble makes one certificate of
+ * it.
  */
 #ifndef CERTIFICATE_PARTS_H
 #define CERTIFICATE_PARTS_H
@@ -44,13 +45,13 @@ bool certificate_bag_fail(struct certificate_bag *bag, const char *format, ...)
 /* OpenSSL's own words for its last error on this thread, never NULL. */
 const char *certificate_openssl_reason(void);
 
-/* Reads a file of at most a megabyte that may hold secrets: free with OPENSSL_clear_free. NULL with a
- * sentence in error. *ret_len does not count the NUL that is put behind the bytes. */
+/* Reads a file of at most a megabyte that may hold secrets: free with OPENSSL_clear_free. NULL with
+ * a sentence in error. *ret_len does not count the NUL that is put behind the bytes. */
 unsigned char *certificate_read_file(const char *path, size_t *ret_len, char *error,
     size_t error_size);
 
-/* One key, the certificate it belongs to, and the chain above that one. Owned by the caller; NULL with
- * a sentence in error. */
+/* One key, the certificate it belongs to, and the chain above that one. Owned by the caller; NULL
+ * with a sentence in error. */
 struct certificate *certificate_assemble(struct certificate_bag *bag);
 
 #endif

@@ -106,8 +106,9 @@ take_shrouded_key(struct certificate_bag *bag, const PKCS12_SAFEBAG *safe,
     bool ok;
 
     if (!info)
-        return certificate_bag_fail(bag, "the encryption of its key is not supported or the password "
-                                         "is wrong (OpenSSL: %s)", certificate_openssl_reason());
+        return certificate_bag_fail(bag, "the encryption of its key is not supported or the "
+                                         "password is wrong (OpenSSL: %s)",
+            certificate_openssl_reason());
     ok = take_key(bag, info);
     PKCS8_PRIV_KEY_INFO_free(info);
     return ok;
@@ -132,7 +133,8 @@ take_certificate(struct certificate_bag *bag, const PKCS12_SAFEBAG *safe)
     return ok;
 }
 
-/* Takes one safe's bags. Bags may hold safes; a file that nests deeper than anyone writes is refused. */
+/* Takes one safe's bags. Bags may hold safes; a file that nests deeper than anyone writes is
+ * refused. */
 static bool
 take_safe(struct certificate_bag *bag, const STACK_OF(PKCS12_SAFEBAG) *safes,
     const struct password *password, int depth)
@@ -223,7 +225,8 @@ open_pfx(struct certificate_bag *bag)
 }
 
 struct certificate *
-certificate_load_pfx(const char *pfx_path, const char *password_path, char *error, size_t error_size)
+certificate_load_pfx(const char *pfx_path, const char *password_path, char *error,
+    size_t error_size)
 {
     struct certificate_bag bag;
     struct certificate *certificate = NULL;

@@ -286,8 +286,9 @@ append_rune(struct scan *scan, uint32_t rune)
     unsigned char as = rune_as(rune);
     if (scan->segments == 0 || (scan->route && scan->route->strict) || as == 0)
         return TARGET_ALIAS;
+    enum target_reason reason = append_careful(scan, as);
     scan->units += rune > 0xffff;
-    return append_careful(scan, as);
+    return reason;
 }
 
 /* An escape at *at, which is moved behind it, and behind its continuation bytes. */

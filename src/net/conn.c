@@ -6,46 +6,24 @@
  * it gave less than was asked for: then a new edge is certain, and the read that would only say EAGAIN is
  * saved. After EPOLLRDHUP no further edge comes, so from then on reading goes to the end.
  *
- * OpenSSL reads and writes through a BIO of our own:
- *  - reading: one recv for a whole read buffer of records (read-ahead); a drained socket answers without a
- *    system call. A conn with bytes inside OpenSSL is readable only if the last SSL_read stopped for lack
- *    of room (FLAG_MORE): half a record inside makes SSL_has_pending true, but no progress.
- *  - writing: records go to the thread's gather buffer and leave together in conn_flush. BIO_write
- *    therefore never refuses, SSL_write never has to be retried, and OpenSSL's write buffer is free
- *    between calls.
- * OpenSSL's error queue belongs to the thread, not to the connection: it is cleared before each call, or a
- * neighbour's error would be taken for ours.
+ * What leaves is gathered in a buffer of the thread, so that several TLS records take one system call. Between
+ * two calls of this room it is empty. conn_tls.c has the OpenSSL side.
  *
  * Who calls: session, lease and relay. What it refuses to do: to decide when to close.
  */
 #include "net/conn.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <unistd.h>
 
-#include "base/slab.h"
+#include "conn_parts.h"
 #include "net/loop.h"
 
 enum {
-    FLAG_READ = 1,        /* the kernel may have bytes */
-    FLAG_WRITE = 2,       /* the kernel may take bytes */
-    FLAG_FIN = 4,         /* EPOLLRDHUP: the peer's FIN is in the queue */
-    FLAG_EOF = 8,         /* it was read (or close_notify was) */
-    FLAG_READ_FAULT = 16, /* reading is over, not properly */
-    FLAG_WRITE_FAULT = 32,
-    FLAG_MORE = 64,       /* OpenSSL holds whole records that were not asked for yet */
-    FLAG_SHUT = 128,      /* conn_shutdown was called */
-    FLAG_FIN_SENT = 256
-};
-
-enum {
-    RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
-    GATHER_MAX = 80 * 1024 /* four full records and some small ones */
+    GATHER_MAX = 80 * 1024, /* four full records and some small ones */
+    AHEAD_STEP = 4096       /* bytes that conn_read_ahead takes at a time */
 };
 
 static _Thread_local struct {
@@ -53,11 +31,7 @@ static _Thread_local struct {
     char data[GATHER_MAX]; /* sealed records on their way to the kernel */
 } gather;
 
-static _Thread_local char record[RECORD_MAX]; /* small pieces on their way into one record */
-
-static BIO_METHOD *bio_method; /* set once by conn_setup */
-
-static void
+void
 conn_fault(struct conn *conn, unsigned flag, int error)
 {
     conn->flags |= flag;
@@ -92,8 +66,7 @@ out_append(struct conn *conn, const void *data, size_t len)
         conn_fault(conn, FLAG_WRITE_FAULT, ENOMEM);
 }
 
-/* Sends what waits, then what was gathered. */
-static void
+void
 conn_flush(struct conn *conn)
 {
     if (buffer_len(&conn->out)) {
@@ -117,21 +90,17 @@ conn_flush(struct conn *conn)
     }
 }
 
-static int
-bio_write(BIO *bio, const char *data, int len)
+void
+conn_gather(struct conn *conn, const void *data, size_t len)
 {
-    struct conn *conn = BIO_get_data(bio);
-
-    BIO_clear_retry_flags(bio);
-    if (gather.len + (size_t) len > GATHER_MAX)
+    if (gather.len + len > GATHER_MAX)
         conn_flush(conn);
-    memcpy(gather.data + gather.len, data, (size_t) len);
-    gather.len += (size_t) len;
-    return len;
+    memcpy(gather.data + gather.len, data, len);
+    gather.len += len;
 }
 
-static ssize_t
-kernel_recv(struct conn *conn, void *data, size_t size)
+ssize_t
+conn_receive(struct conn *conn, void *data, size_t size)
 {
     ssize_t n;
 
@@ -151,94 +120,6 @@ kernel_recv(struct conn *conn, void *data, size_t size)
     }
     conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, errno);
     return CONN_BROKEN;
-}
-
-static int
-bio_read(BIO *bio, char *data, int size)
-{
-    struct conn *conn = BIO_get_data(bio);
-    ssize_t n = conn->flags & FLAG_READ ? kernel_recv(conn, data, (size_t) size) : CONN_WAIT;
-
-    BIO_clear_retry_flags(bio);
-    if (n == CONN_WAIT)
-        BIO_set_retry_read(bio);
-    if (n == CONN_EOF) {
-        conn->flags |= FLAG_FIN;
-        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-    }
-    return n > 0 ? (int) n : n == CONN_EOF ? 0 : -1;
-}
-
-static long
-bio_ctrl(BIO *bio, int command, long number, void *pointer)
-{
-    switch (command) {
-    case BIO_CTRL_FLUSH:
-        return 1; /* conn_flush does it, once for all records */
-    case BIO_CTRL_EOF:
-        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
-    default:
-        return 0;
-    }
-}
-
-static void *
-memory_borrow(size_t size, const char *file, int line)
-{
-    return slab_malloc(size);
-}
-
-static void *
-memory_resize(void *block, size_t size, const char *file, int line)
-{
-    return slab_realloc(block, size);
-}
-
-static void
-memory_return(void *block, const char *file, int line)
-{
-    slab_free(block);
-}
-
-bool
-conn_setup(void)
-{
-    CRYPTO_set_mem_functions(memory_borrow, memory_resize, memory_return);
-    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "casgate connection");
-    return bio_method && BIO_meth_set_write(bio_method, bio_write) &&
-        BIO_meth_set_read(bio_method, bio_read) && BIO_meth_set_ctrl(bio_method, bio_ctrl);
-}
-
-/* Maps OpenSSL's answer to ours. A missing close_notify is a fault: it is how a truncated message is told
- * from a complete one. */
-static ssize_t
-tls_fault(struct conn *conn, int result)
-{
-    int error = SSL_get_error(conn->ssl, result);
-
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
-        return CONN_WAIT;
-    if (error == SSL_ERROR_ZERO_RETURN)
-        return CONN_EOF;
-    conn_fault(conn, FLAG_READ_FAULT, 0);
-    if (error == SSL_ERROR_SSL &&
-        ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        conn_fault(conn, FLAG_WRITE_FAULT, 0);
-    return CONN_BROKEN;
-}
-
-static void
-handshake(struct conn *conn)
-{
-    int result;
-
-    ERR_clear_error();
-    result = SSL_do_handshake(conn->ssl);
-    if (result == 1)
-        conn->state = CONN_OPEN;
-    else if (tls_fault(conn, result) != CONN_WAIT)
-        conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
-    conn_flush(conn);
 }
 
 static void
@@ -269,7 +150,7 @@ on_fd(evutil_socket_t fd, short what, void *arg)
     if (conn->state == CONN_CONNECTING && (what & (EV_WRITE | EV_CLOSED)))
         connected(conn);
     if (conn->state == CONN_HANDSHAKING)
-        handshake(conn);
+        conn_tls_handshake(conn);
     else if (buffer_len(&conn->out))
         conn_flush(conn);
     conn->on_event(conn->owner);
@@ -283,20 +164,6 @@ conn_register(struct conn *conn)
         event_add(&conn->event, NULL) == 0;
 }
 
-static bool
-conn_attach_ssl(struct conn *conn, struct ssl_st *ssl)
-{
-    BIO *bio = BIO_new(bio_method);
-
-    if (!bio)
-        return false;
-    BIO_set_data(bio, conn);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
-    conn->ssl = ssl;
-    return true;
-}
-
 bool
 conn_accept(struct conn *conn, struct loop *loop, int fd, struct ssl_st *ssl,
     void (*on_event)(void *owner), void *owner)
@@ -305,11 +172,11 @@ conn_accept(struct conn *conn, struct loop *loop, int fd, struct ssl_st *ssl,
     conn->state = ssl ? CONN_HANDSHAKING : CONN_OPEN;
     conn->flags = FLAG_WRITE;
     if (conn_register(conn)) {
-        if (!ssl || conn_attach_ssl(conn, ssl))
+        if (!ssl || conn_tls_attach(conn, ssl))
             return true;
         event_del(&conn->event);
     }
-    SSL_free(ssl);
+    conn_tls_drop(ssl);
     *conn = (struct conn) { .fd = -1 };
     return false;
 }
@@ -361,7 +228,7 @@ conn_connect(struct conn *conn, struct loop *loop, const struct addr *addr,
     if (conn->fd >= 0) {
         conn->state = CONN_CONNECTING;
         if (conn_register(conn)) {
-            if (!ssl || conn_attach_ssl(conn, ssl))
+            if (!ssl || conn_tls_attach(conn, ssl))
                 return true;
             event_del(&conn->event);
         }
@@ -369,7 +236,7 @@ conn_connect(struct conn *conn, struct loop *loop, const struct addr *addr,
         errno = ENOMEM;
     }
     error = errno;
-    SSL_free(ssl);
+    conn_tls_drop(ssl);
     *conn = (struct conn) { .fd = -1, .error = error };
     errno = error;
     return false;
@@ -378,38 +245,11 @@ conn_connect(struct conn *conn, struct loop *loop, const struct addr *addr,
 static ssize_t
 read_plain(struct conn *conn, void *data, size_t size)
 {
-    ssize_t n = conn->flags & FLAG_READ ? kernel_recv(conn, data, size) : CONN_WAIT;
+    ssize_t n = conn->flags & FLAG_READ ? conn_receive(conn, data, size) : CONN_WAIT;
 
     if (n == CONN_EOF)
         conn->flags |= FLAG_FIN | FLAG_EOF;
     return n;
-}
-
-/* As many records as fit: each SSL_read gives at most one. */
-static ssize_t
-read_tls(struct conn *conn, char *data, size_t size)
-{
-    size_t total = 0, n = 0;
-    ssize_t fault;
-
-    while (total < size) {
-        int result;
-
-        ERR_clear_error();
-        result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
-        if (result <= 0) {
-            conn->flags &= ~(unsigned) FLAG_MORE;
-            fault = tls_fault(conn, result);
-            if (fault == CONN_EOF)
-                conn->flags |= FLAG_EOF;
-            if (gather.len)
-                conn_flush(conn); /* an alert or the answer to a KeyUpdate */
-            return total ? (ssize_t) total : fault;
-        }
-        total += n;
-    }
-    conn->flags |= FLAG_MORE;
-    return (ssize_t) total;
 }
 
 static ssize_t
@@ -423,7 +263,7 @@ read_wire(struct conn *conn, void *data, size_t size)
         return CONN_BROKEN;
     if (conn->state != CONN_OPEN)
         return CONN_WAIT;
-    n = conn->ssl ? read_tls(conn, data, size) : read_plain(conn, data, size);
+    n = conn->ssl ? conn_tls_read(conn, data, size) : read_plain(conn, data, size);
     if (n > 0)
         conn->bytes_in += (uint64_t) n;
     return n;
@@ -446,11 +286,12 @@ ssize_t
 conn_read_ahead(struct conn *conn, size_t limit)
 {
     size_t waiting = buffer_len(&conn->ahead);
+    char step[AHEAD_STEP];
     ssize_t n = CONN_WAIT;
 
     if (waiting < limit && (conn->flags & (FLAG_READ | FLAG_MORE | FLAG_EOF | FLAG_READ_FAULT)))
-        n = read_wire(conn, record, limit - waiting < RECORD_MAX ? limit - waiting : RECORD_MAX);
-    if (n > 0 && !buffer_append(&conn->ahead, record, (size_t) n)) {
+        n = read_wire(conn, step, limit - waiting < AHEAD_STEP ? limit - waiting : AHEAD_STEP);
+    if (n > 0 && !buffer_append(&conn->ahead, step, (size_t) n)) {
         conn_fault(conn, FLAG_READ_FAULT, ENOMEM);
         return CONN_BROKEN;
     }
@@ -486,56 +327,6 @@ write_plain(struct conn *conn, const struct iovec *pieces, int count, size_t len
         buffer_clear(&conn->out);
 }
 
-static void
-seal(struct conn *conn, const char *data, size_t len)
-{
-    size_t n = 0;
-
-    while (len && !(conn->flags & FLAG_WRITE_FAULT)) {
-        ERR_clear_error();
-        if (SSL_write_ex(conn->ssl, data, len < RECORD_MAX ? len : RECORD_MAX, &n) <= 0) {
-            conn_fault(conn, FLAG_WRITE_FAULT, 0);
-            return;
-        }
-        data += n;
-        len -= n;
-    }
-}
-
-/* Small pieces share a record; a piece that fills records by itself is sealed where it lies. */
-static void
-write_tls(struct conn *conn, const struct iovec *pieces, int count)
-{
-    size_t filled = 0;
-
-    for (int p = 0; p < count; p++) {
-        const char *data = pieces[p].iov_base;
-        size_t len = pieces[p].iov_len;
-
-        while (len && (filled || len < RECORD_MAX)) {
-            size_t n = len < RECORD_MAX - filled ? len : RECORD_MAX - filled;
-
-            memcpy(record + filled, data, n);
-            filled += n;
-            data += n;
-            len -= n;
-            if (filled == RECORD_MAX) {
-                seal(conn, record, filled);
-                filled = 0;
-            }
-        }
-        if (len) {
-            size_t whole = p + 1 < count ? len - len % RECORD_MAX : len;
-
-            seal(conn, data, whole);
-            memcpy(record, data + whole, len - whole);
-            filled = len - whole;
-        }
-    }
-    seal(conn, record, filled);
-    conn_flush(conn);
-}
-
 void
 conn_write(struct conn *conn, const struct iovec *pieces, int count)
 {
@@ -547,7 +338,7 @@ conn_write(struct conn *conn, const struct iovec *pieces, int count)
         return;
     conn->bytes_out += len;
     if (conn->ssl)
-        write_tls(conn, pieces, count);
+        conn_tls_write(conn, pieces, count);
     else
         write_plain(conn, pieces, count, len);
 }
@@ -581,10 +372,8 @@ conn_shutdown(struct conn *conn)
 {
     if (conn->state == CONN_CLOSED || (conn->flags & FLAG_SHUT))
         return;
-    if (conn->ssl && conn->state == CONN_OPEN && !(conn->flags & FLAG_WRITE_FAULT)) {
-        ERR_clear_error();
-        SSL_shutdown(conn->ssl);
-    }
+    if (conn->ssl && conn->state == CONN_OPEN && !(conn->flags & FLAG_WRITE_FAULT))
+        conn_tls_end(conn, false);
     conn->flags |= FLAG_SHUT;
     conn_flush(conn);
 }
@@ -600,28 +389,16 @@ conn_close(struct conn *conn, enum conn_end end)
         struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        if (conn->ssl) {
-            /* says nothing to the peer, but keeps OpenSSL from forgetting the session */
-            SSL_set_quiet_shutdown(conn->ssl, 1);
-            SSL_shutdown(conn->ssl);
-        }
+        if (conn->ssl)
+            conn_tls_end(conn, true);
     }
     event_del(&conn->event);
-    SSL_free(conn->ssl);
+    conn_tls_free(conn);
     gather.len = 0;
     close(conn->fd);
     buffer_clear(&conn->ahead);
     buffer_clear(&conn->out);
-    conn->ssl = NULL;
     conn->fd = -1;
     conn->state = CONN_CLOSED;
 }
 
-const char *
-conn_tls_version(const struct conn *conn, bool *ret_resumed)
-{
-    if (!conn->ssl)
-        return NULL;
-    *ret_resumed = SSL_session_reused(conn->ssl) == 1;
-    return SSL_get_version(conn->ssl);
-}

@@ -5,14 +5,14 @@
  *                                      └─ none, unknown: contexts[0]  └─ RSA certificate
  *
  * One context stands for one set of names. Certificates with the same names and different key types
- * share it, so that OpenSSL picks by what the client can verify: an ECDSA signature costs a twelfth of
- * an RSA one. The context is chosen in the client-hello callback and not in the usual servername
+ * share it, so that OpenSSL picks by what the client can verify: an ECDSA signature costs a twelfth
+ * of an RSA one. The context is chosen in the client-hello callback and not in the usual servername
  * callback, because that one runs after a session was resumed: a session made as one name must not
  * come back as another.
  *
  * Built on the control thread, used by one worker. A reload destroys it while connections accepted
- * through it live on: each SSL holds it, and the last one to go takes it along. This room moves no bytes
- * (net/conn does) and knows nothing of HTTP.
+ * through it live on: each SSL holds it, and the last one to go takes it along. This room moves no
+ * bytes (net/conn does) and knows nothing of HTTP.
  */
 #include "net/tls.h"
 
@@ -57,10 +57,11 @@ static const struct {
     [CONFIG_TLS_EXCHANGE_2013] = { TLS1_2_VERSION, SUITES_AEAD ":" SUITES_CBC },
     [CONFIG_TLS_MODERN] = { TLS1_2_VERSION, SUITES_AEAD },
     /* level 0 is the only one at which OpenSSL 3 speaks TLS 1.0 */
-    [CONFIG_TLS_LEGACY] = { TLS1_VERSION, SUITES_AEAD ":" SUITES_CBC ":" SUITES_RSA ":@SECLEVEL=0" },
+    [CONFIG_TLS_LEGACY] = { TLS1_VERSION,
+        SUITES_AEAD ":" SUITES_CBC ":" SUITES_RSA ":@SECLEVEL=0" },
 };
 
-/* ---- library ------------------------------------------------------------------------------------ */
+/* ---- library --------------------------------------------------------------------------------- */
 
 struct tls_library *
 tls_library_create(void)
@@ -111,7 +112,7 @@ tls_decode_certificate(struct tls_library *library, const struct der *der)
     return certificate && d2i_X509(&certificate, &at, (long)der->len) ? certificate : NULL;
 }
 
-/* ---- choosing: SNI and ALPN --------------------------------------------------------------------- */
+/* ---- choosing: SNI and ALPN ------------------------------------------------------------------ */
 
 static int
 name_compare(const void *left, const void *right)
@@ -135,8 +136,9 @@ context_named(const struct tls *tls, const char *name)
         else
             high = middle;
     }
-    return low < tls->name_count && strcmp(tls->names[low].name, name) == 0 ? tls->names[low].context
-                                                                            : NULL;
+    if (low == tls->name_count || strcmp(tls->names[low].name, name) != 0)
+        return NULL;
+    return tls->names[low].context;
 }
 
 /* The context for a host name: exact, then wildcard by one label; NULL: nobody's. */
@@ -199,8 +201,9 @@ on_server_name(SSL *ssl, int *ret_alert, void *arg)
     const struct tls *tls = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 
-    return name && context_for(tls, (const unsigned char *)name, strlen(name)) ? SSL_TLSEXT_ERR_OK
-                                                                               : SSL_TLSEXT_ERR_NOACK;
+    if (name && context_for(tls, (const unsigned char *)name, strlen(name)))
+        return SSL_TLSEXT_ERR_OK;
+    return SSL_TLSEXT_ERR_NOACK;
 }
 
 /* http/1.1 if offered; a client that offers only others is served HTTP/1.1 without a word. */
@@ -221,7 +224,7 @@ on_alpn(SSL *ssl, const unsigned char **ret_chosen, unsigned char *ret_len,
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* ---- contexts ----------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 SSL_CTX *
 tls_context_create(struct tls_library *library, const SSL_METHOD *method)
@@ -244,11 +247,13 @@ tls_context_create(struct tls_library *library, const SSL_METHOD *method)
 }
 
 static bool
-use_certificate(struct tls_library *library, SSL_CTX *context, const struct certificate *certificate)
+use_certificate(struct tls_library *library, SSL_CTX *context,
+    const struct certificate *certificate)
 {
     X509 *leaf = tls_decode_certificate(library, &certificate->leaf);
     const unsigned char *at = certificate->key.data;
-    EVP_PKEY *key = d2i_AutoPrivateKey_ex(NULL, &at, (long)certificate->key.len, library->context, NULL);
+    EVP_PKEY *key = d2i_AutoPrivateKey_ex(NULL, &at, (long)certificate->key.len,
+        library->context, NULL);
     STACK_OF(X509) *chain = sk_X509_new_null();
     bool ok = leaf && key && chain;
 
@@ -334,8 +339,8 @@ fail(char *error, size_t error_size, const char *what, const char *whom)
     return false;
 }
 
-/* Fills one context with certificate `first` and all that share its names, marks them in `taken`, and
- * lets it resume its own sessions only. */
+/* Fills one context with certificate `first` and all that share its names, marks them in `taken`,
+ * and lets it resume its own sessions only. */
 static bool
 fill_context(struct tls *tls, SSL_CTX *context, size_t first, SSL_CTX **taken, char *error,
     size_t error_size)
@@ -398,7 +403,8 @@ make_names(struct tls *tls, SSL_CTX *const *taken)
         const struct certificate *certificate = tls->config->certificates[i];
 
         for (size_t j = 0; j < certificate->name_count; j++)
-            tls->names[tls->name_count++] = (struct tls_name) { certificate->names[j], taken[i], i };
+            tls->names[tls->name_count++] =
+                (struct tls_name) { certificate->names[j], taken[i], i };
     }
     qsort(tls->names, tls->name_count, sizeof *tls->names, name_compare);
     return true;
@@ -409,7 +415,8 @@ tls_create(struct tls_library *library, struct tls_ring *ring, struct config *co
     size_t error_size)
 {
     struct tls *tls = calloc(1, sizeof *tls);
-    SSL_CTX **taken = calloc(config->certificate_count + 1, sizeof *taken); /* context per certificate */
+    /* per certificate the context that it went into */
+    SSL_CTX **taken = calloc(config->certificate_count + 1, sizeof *taken);
     bool ok = tls && taken;
 
     ERR_clear_error();
@@ -442,7 +449,8 @@ release(struct tls *tls)
     if (tls->config)
         tls_trust_finish(tls);
     for (size_t i = 0; i < tls->context_count; i++) {
-        SSL_CTX_set_app_data(tls->contexts[i], NULL); /* the SSL that is being freed has a reference */
+        /* the SSL that is being freed still has the context */
+        SSL_CTX_set_app_data(tls->contexts[i], NULL);
         SSL_CTX_free(tls->contexts[i]);
     }
     free(tls->contexts);
@@ -460,7 +468,7 @@ tls_destroy(struct tls *tls)
         release(tls);
 }
 
-/* ---- connections -------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static pthread_once_t holder_once = PTHREAD_ONCE_INIT;
 static int holder_index; /* where an SSL keeps the tls that it holds; app data is net/conn's */

@@ -79,8 +79,8 @@ extern const char *const tls_suites_exchange_2013;
 extern const char *const tls_suites_13;
 /* Keeps tls alive until the SSL is freed: its callbacks need it. False: no memory. */
 bool tls_hold(struct tls *tls, SSL *ssl);
-/* What client and server contexts have in common: no renegotiation, no compression, buffers only while
- * bytes are in flight. NULL: no memory. */
+/* What client and server contexts have in common: no renegotiation, no compression, buffers only
+ * while bytes are in flight. NULL: no memory. */
 SSL_CTX *tls_context_create(struct tls_library *library, const SSL_METHOD *method);
 /* Decodes one certificate in the library. NULL: damaged or no memory. */
 X509 *tls_decode_certificate(struct tls_library *library, const struct der *der);
@@ -94,9 +94,10 @@ SSL_SESSION *tls_ring_get_session(struct tls_ring *ring, const unsigned char *id
 void tls_ring_remove_session(struct tls_ring *ring, const unsigned char *id, size_t len);
 
 /* tls_resume.c: makes a server context resume by ticket and by session ID. `identity` names the
- * certificates that the context speaks for: a session resumes only under the same ones. The context's
- * app data must be a struct tls. */
-bool tls_resume_attach(SSL_CTX *context, const unsigned char identity[static 32], int64_t lifetime_ms);
+ * certificates that the context speaks for: a session resumes only under the same ones. The
+ * context's app data must be a struct tls. */
+bool tls_resume_attach(SSL_CTX *context, const unsigned char identity[static 32],
+    int64_t lifetime_ms);
 
 /* tls_trust.c: the peers of all farms of tls->config. False with a sentence in error. */
 bool tls_trust_init(struct tls *tls, char *error, size_t error_size);

@@ -1,16 +1,17 @@
 /*
  * tls_resume: how a client comes back without a full handshake.
  *
- *     client offers          looked up in                     good for
- *     ticket (1.2 and 1.3)   worker's copy of the ring's keys current key; older ones renew the ticket
- *     session ID (1.2)       the ring's session cache         clients that cannot do tickets
+ *     client offers        looked up in                   good for
+ *     ticket (1.2, 1.3)    worker's copy of the keys      current key; older ones renew the ticket
+ *     session ID (1.2)     the ring's session cache       clients that cannot do tickets
  *
  * Both find what any worker has given out, under this configuration or the one before. What keeps a
- * session made as one name from being resumed as another is its session ID context, the digest of the
- * certificates that the context speaks for: OpenSSL compares it before it believes either kind, and
- * the client-hello callback in tls.c has chosen the context by then.
+ * session made as one name from being resumed as another is its session ID context, the digest of
+ * the certificates that the context speaks for: OpenSSL compares it before it believes either kind,
+ * and the client-hello callback in tls.c has chosen the context by then.
  *
- * Nothing is kept in OpenSSL's internal cache: it is per context, so per worker, and grows by itself.
+ * Nothing is kept in OpenSSL's internal cache: it is per context, so per worker, and grows by
+ * itself.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -40,8 +41,8 @@ ticket_use(const struct tls_library *library, const struct tls_ticket_key *key, 
 
 /* OpenSSL's convention: -1 error, 0 no such key (full handshake), 1 good, 2 good but renew. */
 static int
-on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-    int encrypt)
+on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac, int encrypt)
 {
     struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     struct tls_ticket_keys *keys = &tls->keys;
@@ -59,8 +60,8 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
             continue;
         if (!ticket_use(tls->library, &keys->key[i], iv, cipher, mac, 0))
             return -1;
-        /* TLS 1.3 clients use a ticket once (RFC 8446 C.4): without a new one the next visit is a full
-         * handshake */
+        /* TLS 1.3 clients use a ticket once (RFC 8446 C.4): without a new one the next visit is a
+         * full handshake */
         return i == 0 && SSL_version(ssl) != TLS1_3_VERSION ? 1 : 2;
     }
     return 0;
@@ -92,8 +93,8 @@ on_get_session(SSL *ssl, const unsigned char *id, int len, int *ret_counted)
     return tls_ring_get_session(tls->ring, id, (size_t)len);
 }
 
-/* After a fatal alert or a connection freed without close_notify sent (RFC 5246 7.2.2). The only callback
- * that SSL_free calls after it has let go of tls. */
+/* After a fatal alert or a connection freed without close_notify sent (RFC 5246 7.2.2). The only
+ * callback that SSL_free calls after it has let go of tls. */
 static void
 on_remove_session(SSL_CTX *context, SSL_SESSION *session)
 {

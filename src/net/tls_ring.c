@@ -1,16 +1,18 @@
 /*
- * tls_ring: the only TLS state that workers share: ticket keys and sessions of clients without tickets.
+ * tls_ring: the only TLS state that workers share: ticket keys and sessions of clients without
+ * tickets.
  *
  *     keys      [ current | one before | two before ]   a rotation shifts right and wipes the last
  *     sessions  16 stripes, each with its own lock: bucket by session ID, four ways, oldest goes
  *
- * A worker must be able to open what any other worker, or the configuration before a reload, has given
- * out; that is why this lives above both. The hot path does not lock: each `struct tls` holds a copy of
- * the keys and compares one number. Sessions are locked for a memcpy; DER is made and read outside.
+ * A worker must be able to open what any other worker, or the configuration before a reload, has
+ * given out; that is why this lives above both. The hot path does not lock: each `struct tls` holds
+ * a copy of the keys and compares one number. Sessions are locked for a memcpy; DER is made and
+ * read outside.
  *
- * Session IDs are random and chosen by us, so their own bytes serve as the hash: a client can look for
- * an ID of its liking but never put one in. Memory is malloc's and not OpenSSL's: what one thread puts
- * here another frees.
+ * Session IDs are random and chosen by us, so their own bytes serve as the hash: a client can look
+ * for an ID of its liking but never put one in. Memory is malloc's and not OpenSSL's: what one
+ * thread puts here another frees.
  */
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -43,7 +45,7 @@ struct tls_ring {
     struct stripe stripes[STRIPES];
 };
 
-/* ---- keys --------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static bool
 new_key(struct tls_ticket_key *key)
@@ -61,7 +63,8 @@ tls_ring_rotate(struct tls_ring *ring)
     if (!new_key(&key))
         return; /* no entropy: a key that lives longer is better than a weak one */
     pthread_mutex_lock(&ring->lock);
-    memmove(&ring->keys.key[1], &ring->keys.key[0], sizeof ring->keys.key - sizeof ring->keys.key[0]);
+    memmove(&ring->keys.key[1], &ring->keys.key[0],
+        sizeof ring->keys.key - sizeof ring->keys.key[0]);
     ring->keys.key[0] = key;
     if (ring->keys.count < TLS_TICKET_KEYS)
         ring->keys.count++;
@@ -99,7 +102,7 @@ tls_ring_create(void)
     return ring;
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 static void
 slot_clear(struct slot *slot)

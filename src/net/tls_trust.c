@@ -1,21 +1,22 @@
 /*
  * tls_trust: the bridge's side of TLS. Is this CAS the one we mean, and may we resume with it?
  *
- *     rule              trusted is                                      refused is
- *     same-certificate  a leaf byte-identical to a configured one,      everything else, whatever its
- *                       or one listed in `also`                         key, name or issuer; expired
- *     ca + name         a chain to the given anchors, in date,          self-signed; other names;
- *                       with that name                                  other anchors; expired
+ *     rule              trusted is                                  refused is
+ *     same-certificate  a leaf byte-identical to a configured one,  everything else, whatever its
+ *                       or one listed in `also`                     key, name or issuer; expired
+ *     ca + name         a chain to the given anchors, in date,      self-signed; other names;
+ *                       with that name                              other anchors; expired
  *
- * The byte comparison is not only trust: Extended Protection on the CAS works only if client and CAS
- * have seen the same certificate, so a CAS with another one is a fault worth naming even if a CA
- * vouches for it. There is no rule that trusts everybody, and a farm without a rule trusts nobody.
+ * The byte comparison is not only trust: Extended Protection on the CAS works only if client and
+ * CAS have seen the same certificate, so a CAS with another one is a fault worth naming even if a
+ * CA vouches for it. There is no rule that trusts everybody, and a farm without a rule trusts
+ * nobody.
  *
- * A resumed handshake shows no certificate, so the leaf that a session was made with is judged again
- * before the session is offered: one that expired meanwhile must not live on in a session.
+ * A resumed handshake shows no certificate, so the leaf that a session was made with is judged
+ * again before the session is offered: one that expired meanwhile must not live on in a session.
  *
- * Each CAS has a context of its own, so that its callbacks know whom they are about without a word in
- * the SSL, whose application data belongs to net/conn.
+ * Each CAS has a context of its own, so that its callbacks know whom they are about without a word
+ * in the SSL, whose application data belongs to net/conn.
  */
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
@@ -27,7 +28,7 @@
 
 #include "tls_parts.h"
 
-/* ---- judging ------------------------------------------------------------------------------------ */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 static bool
 is_expired(X509 *leaf)
@@ -99,7 +100,7 @@ on_verify(X509_STORE_CTX *store, void *arg)
     return verdict == X509_V_OK;
 }
 
-/* ---- sentences ---------------------------------------------------------------------------------- */
+/* ---- sentences ------------------------------------------------------------------------------- */
 
 static void
 say_other_leaf(const struct tls_peer *peer, X509 *leaf, char *sentence, size_t size)
@@ -113,7 +114,8 @@ say_other_leaf(const struct tls_peer *peer, X509 *leaf, char *sentence, size_t s
     if (peer->farm->bridge.verify == CONFIG_VERIFY_NONE_GIVEN)
         snprintf(sentence, size, "no rule says whom to trust: give bridge: {verify: …}");
     else
-        snprintf(sentence, size, "its certificate is not the one configured here (SHA-256 %s)", hex);
+        snprintf(sentence, size, "its certificate is not the one configured here (SHA-256 %s)",
+            hex);
 }
 
 static void
@@ -176,7 +178,7 @@ tls_is_untrusted(SSL *ssl)
     return SSL_get_verify_result(ssl) != X509_V_OK;
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 /* Keeps a copy: OpenSSL marks the original as not resumable when its connection ends without
  * close_notify, as most of ours do. */
@@ -232,7 +234,7 @@ tls_connect(struct tls *tls, size_t farm, size_t server)
     return ssl;
 }
 
-/* ---- peers -------------------------------------------------------------------------------------- */
+/* ---- peers ----------------------------------------------------------------------------------- */
 
 static const char *
 sni_for(const struct config *config, const struct config_farm *farm)
@@ -278,7 +280,8 @@ peer_init(struct tls_peer *peer, struct tls *tls, const struct config_farm *farm
     SSL_CTX_set_app_data(peer->context, peer);
     SSL_CTX_set_verify(peer->context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(peer->context, on_verify, peer);
-    SSL_CTX_set_session_cache_mode(peer->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_set_session_cache_mode(peer->context,
+        SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(peer->context, on_new_session);
     return SSL_CTX_set_min_proto_version(peer->context, TLS1_2_VERSION) &&
         SSL_CTX_set_cipher_list(peer->context, tls_suites_exchange_2013) &&

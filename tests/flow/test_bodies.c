@@ -251,7 +251,7 @@ move_bulk(const char *target)
     tool_result_destroy(got);
     after = process_peak_kib(lab_casgate(lab));
     /* Sanitizers pay for memory in their own coin; the growth of a plain build is the promise. */
-    cr_expect(after - before < 16384 || getenv("CASGATE_SANITIZED"),
+    cr_expect(after - before < 16384 || lab_is_sanitized(),
         "memory grew from %zu to %zu KiB", before, after);
 }
 

@@ -45,7 +45,7 @@ Test(rpc, the_first_104_bytes_reach_the_cas_within_20_ms)
             best = channels.opened_ms;
         channels_close(&channels);
     }
-    cr_expect_leq(best, getenv("CASGATE_SANITIZED") ? 100 : 20, "took %lld ms", (long long)best);
+    cr_expect_leq(best, lab_is_sanitized() ? 100 : 20, "took %lld ms", (long long)best);
 }
 
 Test(rpc, each_small_message_passes_while_both_requests_are_unfinished)

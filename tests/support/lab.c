@@ -44,6 +44,12 @@ place_of(const char *variable, const char *built_in)
     return value && value[0] ? value : built_in;
 }
 
+bool
+lab_is_sanitized(void)
+{
+    return place_of("CASGATE_SANITIZED", NULL) != NULL;
+}
+
 const char *
 lab_file(const char *name)
 {

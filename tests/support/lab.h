@@ -43,6 +43,9 @@ struct lab *lab_start(const struct lab_options *options);
  * sanitizer spoke. Also after a failed assertion, then with casgate's facts printed. */
 void lab_finish(void);
 
+/* Is casgate built with a sanitizer? Then it is slower and larger than it promises to be. */
+bool lab_is_sanitized(void);
+
 /* The name's file among the lab's certificates: "ca.pem", "server.key". Valid until the test ends. */
 const char *lab_file(const char *name);
 

@@ -1,6 +1,6 @@
 /*
- * certificate: whatever order and encryption a file has, out comes one leaf, its key and its chain; and
- * whatever is wrong with a file has a sentence that says so.
+ * certificate: whatever order and encryption a file has, out comes one leaf, its key and its chain;
+ * and whatever is wrong with a file has a sentence that says so.
  */
 #include <criterion/criterion.h>
 #include <openssl/pkcs12.h>
@@ -110,8 +110,8 @@ Test(certificate, loads_pem_with_the_key_in_the_same_file)
     assert_is_server(certificate_load_pem(LAB "server-all.pem", NULL, error, sizeof error), "NULL");
     assert_is_server(certificate_load_pem(LAB "server-all.pem", LAB "server-all.pem", error,
                          sizeof error), "the same");
-    assert_is_server(certificate_load_pem(LAB "server-all.pem", LAB "server.key", error, sizeof error),
-        "both");
+    assert_is_server(certificate_load_pem(LAB "server-all.pem", LAB "server.key", error,
+                         sizeof error), "both");
 }
 
 Test(certificate, orders_the_chain_whatever_the_order_of_the_file)
@@ -131,14 +131,15 @@ Test(certificate, loads_a_pfx_of_every_age)
 
     for (size_t i = 0; i < 3; i++) {
         snprintf(path, sizeof path, LAB "server-%s.pfx", kinds[i]);
-        assert_is_server(certificate_load_pfx(path, LAB "server.pw", error, sizeof error), kinds[i]);
+        assert_is_server(certificate_load_pfx(path, LAB "server.pw", error, sizeof error),
+            kinds[i]);
     }
 }
 
 Test(certificate, a_pfx_holds_the_same_certificate_as_the_pem)
 {
-    struct certificate *pem = certificate_load_pem(LAB "server-rsa.pem", LAB "server-rsa.key", error,
-        sizeof error);
+    struct certificate *pem = certificate_load_pem(LAB "server-rsa.pem", LAB "server-rsa.key",
+        error, sizeof error);
     struct certificate *pfx = certificate_load_pfx(LAB "server-rc2.pfx", LAB "server.pw", error,
         sizeof error);
 
@@ -166,14 +167,15 @@ Test(certificate, skips_a_byte_order_mark_before_the_password)
 {
     char *password = write_file("\xef\xbb\xbfK\xc3\xa4se und Brot 4711\nsecond line\n");
 
-    assert_is_server(certificate_load_pfx(LAB "server-aes.pfx", password, error, sizeof error), "BOM");
+    assert_is_server(certificate_load_pfx(LAB "server-aes.pfx", password, error, sizeof error),
+        "BOM");
     remove_file(password);
 }
 
 Test(certificate, loads_an_expired_one)
 {
-    struct certificate *certificate = certificate_load_pem(LAB "expired.pem", LAB "expired.key", error,
-        sizeof error);
+    struct certificate *certificate = certificate_load_pem(LAB "expired.pem", LAB "expired.key",
+        error, sizeof error);
 
     cr_assert_not_null(certificate, "%s", error);
     cr_assert_eq(certificate->not_before, 1577836800); /* 2020-01-01T00:00:00Z */
@@ -238,8 +240,8 @@ Test(certificate, says_what_is_wrong_with_a_pem)
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        cr_assert_null(certificate_load_pem(rows[i].chain, rows[i].key, error, sizeof error), "row %zu",
-            i);
+        cr_assert_null(certificate_load_pem(rows[i].chain, rows[i].key, error, sizeof error),
+            "row %zu", i);
         cr_assert(strstr(error, rows[i].sentence), "row %zu: %s", i, error);
     }
     remove_file(both);
@@ -285,8 +287,8 @@ Test(certificate, survives_a_pfx_cut_anywhere)
 
         fwrite(bytes, 1, cut, out);
         fclose(out);
-        cr_assert_null(certificate_load_pfx(path, LAB "server.pw", error, sizeof error), "cut at %zu",
-            cut);
+        cr_assert_null(certificate_load_pfx(path, LAB "server.pw", error, sizeof error),
+            "cut at %zu", cut);
         remove_file(path);
     }
 }

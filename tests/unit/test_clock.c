@@ -1,6 +1,6 @@
 /*
- * clock: monotonic time runs at the rate that was set, wall time does not, and setting a rate moves no
- * timer that exists. Each Criterion test is a process of its own, so a rate set here stays here.
+ * clock: monotonic time runs at the rate that was set, wall time does not, and setting a rate moves
+ * no timer that exists. Each Criterion test is a process of its own, so a rate set here stays here.
  */
 #include <criterion/criterion.h>
 

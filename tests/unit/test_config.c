@@ -1,8 +1,8 @@
 /*
  * config: files that load and what comes of them, files that do not and what is said about them.
  *
- * Every test has a directory of its own with two certificates: a.pem for mail.test and *.wild.test, and
- * b.pem for other.test. Paths in the files are relative to it.
+ * Every test has a directory of its own with two certificates: a.pem for mail.test and
+ * *.wild.test, and b.pem for other.test. Paths in the files are relative to it.
  */
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -28,6 +28,8 @@
 static char directory[64];
 static char file[96];
 
+static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 static void
 run(const char *format, ...)
 {
@@ -41,17 +43,21 @@ run(const char *format, ...)
 }
 
 static void
+make_certificate(const char *name, const char *subject, const char *names)
+{
+    run("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        " -subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s.pem 2>/dev/null",
+        directory, subject, names, name, name);
+}
+
+static void
 make_directory(void)
 {
-    const char *request = "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
-                          " -nodes -days 2 -subj /CN=%s -addext subjectAltName=%s"
-                          " -keyout %s.key -out %s.pem 2>/dev/null";
-
     snprintf(directory, sizeof(directory), "/tmp/casgate-config-XXXXXX");
     cr_assert_not_null(mkdtemp(directory));
     snprintf(file, sizeof(file), "%s/test.yaml", directory);
-    run(request, directory, "mail.test", "DNS:mail.test,DNS:*.wild.test", "a", "a");
-    run(request, directory, "other.test", "DNS:other.test", "b", "b");
+    make_certificate("a", "mail.test", "DNS:mail.test,DNS:*.wild.test");
+    make_certificate("b", "other.test", "DNS:other.test");
 }
 
 static void
@@ -106,20 +112,17 @@ load_good(const char *text)
 
 /* ---- what loads ---- */
 
-Test(config, loads_the_minimal_file)
+Test(config, loads_the_committed_minimal_file)
 {
     struct config *config;
+    unsigned complaints;
 
     run("cd %s && openssl pkcs12 -export -inkey a.key -in a.pem -out mail.pfx -passout pass:geheim"
-        " && echo geheim > mail.pw", directory);
-    config = load_good("listen: 0.0.0.0:443\n"
-                       "redirect: 0.0.0.0:80\n"
-                       "certificate: {pfx: mail.pfx, password-file: mail.pw}   # or {chain: …pem}\n"
-                       "farm:\n"
-                       "  preset: exchange-2013\n"
-                       "  servers: [cas1.contoso.local, cas2.contoso.local]       # or {name, …}\n"
-                       "  bridge: {verify: same-certificate}                      # or {ca: …pem}\n"
-                       "admin: 127.0.0.1:9180\n");
+        " && echo geheim > mail.pw && sed s#/etc/casgate/##g %s/conf/casgate.yaml > test.yaml",
+        directory, SOURCE_ROOT);
+    config = config_load(file, stderr, &complaints);
+    cr_assert_not_null(config);
+    cr_expect_eq(complaints, 0);
     cr_expect_eq(config->listen_count, 2);
     cr_expect_eq(config->listens[0].kind, CONFIG_LISTEN_TLS);
     cr_expect_eq(addr_port(&config->listens[0].addr), 443);
@@ -281,8 +284,9 @@ Test(config, finds_farm_and_published_name_by_host)
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *host = rows[i].host;
-        cr_expect_str_eq(config_farm_for(config, host, strlen(host))->name, rows[i].farm, "%s", host);
-        cr_expect_eq(config_publishes(config, host, strlen(host)), rows[i].is_published, "%s", host);
+        size_t len = strlen(host);
+        cr_expect_str_eq(config_farm_for(config, host, len)->name, rows[i].farm, "%s", host);
+        cr_expect_eq(config_publishes(config, host, len), rows[i].is_published, "%s", host);
     }
     config_unref(config);
 }
@@ -334,8 +338,8 @@ expect_all_defaults(const struct config *config, const char *name)
         for (size_t i = 0; i < schema_row_count; i++) {
             const struct schema_row *row = &schema_rows[i];
             if (row->scope == SCOPE_ROUTE && schema_is_integer(row))
-                cr_expect_eq(schema_get(row, &farm->routes[p]), schema_get(row, &route), "%s: %s %s",
-                    name, preset_route((enum protocol)p)->key, row->key);
+                cr_expect_eq(schema_get(row, &farm->routes[p]), schema_get(row, &route),
+                    "%s: %s %s", name, preset_route((enum protocol)p)->key, row->key);
         }
         cr_expect_eq(farm->routes[p].allow_count, 0);
     }
@@ -393,11 +397,13 @@ struct bad {
 /* Each text has this one complaint and no other. */
 static const struct bad bad_rows[] = {
     /* keys */
-    { "lisen: 127.0.0.1:0\n" CERTIFICATE FARM, ":1:1: error: unknown key 'lisen'; did you mean 'listen'?" },
+    { "lisen: 127.0.0.1:0\n" CERTIFICATE FARM,
+      ":1:1: error: unknown key 'lisen'; did you mean 'listen'?" },
     { GOOD "qqqqqqqq: 1\n", ":4:1: error: unknown key 'qqqqqqqq'\n" },
     { GOOD "listen: 127.0.0.1:0\n", ":4:1: error: 'listen' is given twice; first in line 1" },
     { GOOD "farms: []\n", ":4:1: error: 'farms' takes the place of 'farm' in line 3; keep one" },
-    { GOOD "tls: {profil: modern}\n", ":4:7: error: unknown key 'profil'; did you mean 'profile'?" },
+    { GOOD "tls: {profil: modern}\n",
+      ":4:7: error: unknown key 'profil'; did you mean 'profile'?" },
     { GOOD "tls: {profile: modern, profile: legacy}\n", ":4:24: error: 'profile' is given twice" },
     /* types */
     { GOOD "tls: modern\n", ":4:6: error: 'tls' is a map" },
@@ -408,7 +414,8 @@ static const struct bad bad_rows[] = {
     { LISTEN "certificate: a.pem\n" FARM, ":2:14: error: a certificate is a map" },
     { LISTEN CERTIFICATE "farm: cas1\n", ":3:7: error: a farm is a map" },
     /* units and ranges */
-    { GOOD "timeouts: {connect: 30}\n", ":4:21: error: 'connect' needs a unit (ms, s, m, h); write '30s'" },
+    { GOOD "timeouts: {connect: 30}\n",
+      ":4:21: error: 'connect' needs a unit (ms, s, m, h); write '30s'" },
     { GOOD "timeouts: {connect: 5min}\n", ":4:21: error: 'connect' has no unit 'min'" },
     { GOOD "timeouts: {connect: 5d}\n", "has no unit 'd'; write ms, s, m or h, like '5s'" },
     { GOOD "timeouts: {connect: 1.5s}\n", "must be a duration like 30s, not '1.5s'" },
@@ -424,17 +431,24 @@ static const struct bad bad_rows[] = {
     { GOOD "limits: {headers: 10s}\n", "'headers' is a plain number, not '10s'" },
     { GOOD "limits: {headers: few}\n", "'headers' must be a whole number, not 'few'" },
     { GOOD "workers: 1025\n", "'workers' must be between 1 and 1024, or auto, not '1025'" },
-    { GOOD "log: {level: notise}\n", ":4:14: error: 'level' cannot be 'notise'; did you mean 'notice'?" },
+    { GOOD "log: {level: notise}\n",
+      ":4:14: error: 'level' cannot be 'notise'; did you mean 'notice'?" },
     { GOOD "log: {format: xml}\n", "'format' cannot be 'xml'; write 'text' or 'json'" },
     { GOOD "log: {access: stderr}\n", "'access' cannot go to stderr" },
     { GOOD "limits: {header: 256KiB}\n", ":4:1: error: 'header' is larger than 'head'" },
     /* addresses */
-    { "listen: [::]:443\n" CERTIFICATE FARM, ":1:9: error: YAML reads a list here; quote the address: write '[::]:443'" },
-    { "listen: [127.0.0.1:0, [::1]:443]\n" CERTIFICATE FARM, ":1:23: error: YAML reads a list here" },
-    { "listen: *:443\n" CERTIFICATE FARM, ":1:9: error: YAML reads a reference here; quote the word: write '*:443'" },
-    { "listen: localhost:443\n" CERTIFICATE FARM, ":1:9: error: 'localhost:443' is not an address" },
-    { "listen: [1.2.3.4:443, \"1.2.3.4:443\"]\n" CERTIFICATE FARM, ":1:23: error: listen address '1.2.3.4:443' is given twice" },
-    { "listen: 1.2.3.4:80\nredirect: 1.2.3.4\n" CERTIFICATE FARM, ":2:11: error: listen address '1.2.3.4' is given twice" },
+    { "listen: [::]:443\n" CERTIFICATE FARM,
+      ":1:9: error: YAML reads a list here; quote the address: write '[::]:443'" },
+    { "listen: [127.0.0.1:0, [::1]:443]\n" CERTIFICATE FARM,
+      ":1:23: error: YAML reads a list here" },
+    { "listen: *:443\n" CERTIFICATE FARM,
+      ":1:9: error: YAML reads a reference here; quote the word: write '*:443'" },
+    { "listen: localhost:443\n" CERTIFICATE FARM,
+      ":1:9: error: 'localhost:443' is not an address" },
+    { "listen: [1.2.3.4:443, \"1.2.3.4:443\"]\n" CERTIFICATE FARM,
+      ":1:23: error: listen address '1.2.3.4:443' is given twice" },
+    { "listen: 1.2.3.4:80\nredirect: 1.2.3.4\n" CERTIFICATE FARM,
+      ":2:11: error: listen address '1.2.3.4' is given twice" },
     { CERTIFICATE FARM, ": error: nothing to listen on; write 'listen: 0.0.0.0:443'" },
     { "listen: []\n" CERTIFICATE FARM, ":1:9: error: nothing to listen on" },
     /* certificates and names */
@@ -447,50 +461,91 @@ static const struct bad bad_rows[] = {
     { LISTEN "certificate: {key: a.key}\n" FARM, ":2:1: error: a certificate needs 'chain'" },
     { LISTEN "certificate: {}\n" FARM, "a certificate needs 'chain' and 'key', or 'pfx'" },
     { LISTEN "certificate: {password-file: a.key}\n" FARM, "a certificate needs 'pfx'" },
-    { LISTEN "certificate: {chain: a.pem, key: a.key, pfx: a.pem}\n" FARM, "chain and key, or pfx; not both" },
+    { LISTEN "certificate: {chain: a.pem, key: a.key, pfx: a.pem}\n" FARM,
+      "chain and key, or pfx; not both" },
     { LISTEN "certificate: {pfx: a.pem}\n" FARM, ":2:1: error: " },
-    { GOOD "names: [mail.test, other.test]\n", ":4:20: warning: no certificate is valid for 'other.test'" },
+    { GOOD "names: [mail.test, other.test]\n",
+      ":4:20: warning: no certificate is valid for 'other.test'" },
     { GOOD "names: [mail.test, MAIL.test]\n", ":4:20: error: name 'mail.test' is given twice" },
     { GOOD "names: ['a.*.test']\n", ":4:9: error: 'a.*.test' is not a host name" },
-    { GOOD "names: [*.wild.test]\n", ":4:9: error: YAML reads a reference here; quote the word: write '*.wild.test'" },
+    { GOOD "names: [*.wild.test]\n",
+      ":4:9: error: YAML reads a reference here; quote the word: write '*.wild.test'" },
     /* farms and servers */
     { LISTEN CERTIFICATE, ": error: no farm; write 'farm:" },
     { LISTEN CERTIFICATE "farms: []\n", ":3:8: error: no farm in the list" },
     { LISTEN CERTIFICATE "farm: {" TRUST "}\n", ":3:1: error: farm has no servers" },
     { LISTEN CERTIFICATE "farm: {servers: [], " TRUST "}\n", ":3:17: error: farm has no servers" },
-    { LISTEN CERTIFICATE "farm: {servers: [a, b, A], " TRUST "}\n", ":3:24: error: server 'a' port 80 is given twice" },
-    { LISTEN CERTIFICATE "farm: {servers: [a, {name: a, address: b}], " TRUST "}\n", ":3:21: error: two servers have the name 'a'" },
-    { LISTEN CERTIFICATE "farm: {servers: [a b], " TRUST "}\n", ":3:18: error: 'a b' is not a server" },
-    { LISTEN CERTIFICATE "farm: {servers: [1.2.3.400], " TRUST "}\n", ":3:18: error: '1.2.3.400' is not a server" },
-    { LISTEN CERTIFICATE "farm: {servers: [a:0], " TRUST "}\n", ":3:18: error: 'a:0' is not a server" },
-    { LISTEN CERTIFICATE "farm: {servers: [[a]], " TRUST "}\n", "a server is a word or a map, not a list" },
-    { LISTEN CERTIFICATE "farm: {servers: [{weight: 1}], " TRUST "}\n", ":3:18: error: a server needs an address" },
-    { LISTEN CERTIFICATE "farm: {servers: [{address: a:80}], " TRUST "}\n", "'address' takes no port here" },
-    { LISTEN CERTIFICATE "farm: {servers: [{name: a b}], " TRUST "}\n", "give the server an address" },
-    { LISTEN CERTIFICATE "farm: {servers: [{address: a, http-port: 0}], " TRUST "}\n", "must be between 1 and 65535" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", hosts: [x.test]}\n", ":3:1: error: no farm is without hosts" },
-    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST "}, {name: b, servers: [a], " TRUST "}]\n", "two farms have no hosts" },
-    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST "}, {name: a, hosts: x, servers: [a], " TRUST "}]\n", "two farms have the name 'a'" },
-    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST "}, {hosts: x, servers: [a], " TRUST "}]\n", "a farm needs a name where there are several" },
-    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST "}, {name: b, hosts: x, servers: [a], " TRUST "},\n  {name: c, hosts: [y, X], servers: [a], " TRUST "}]\n", ":4:24: error: host 'x' is given twice; farm 'b' has it" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", preset: exchange-2010}\n", "did you mean 'exchange-2013'?" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", source: 127.0.0.1:80}\n", "a source is an IP address without port" },
+    { LISTEN CERTIFICATE "farm: {servers: [a, b, A], " TRUST "}\n",
+      ":3:24: error: server 'a' port 80 is given twice" },
+    { LISTEN CERTIFICATE "farm: {servers: [a, {name: a, address: b}], " TRUST "}\n",
+      ":3:21: error: two servers have the name 'a'" },
+    { LISTEN CERTIFICATE "farm: {servers: [a b], " TRUST "}\n",
+      ":3:18: error: 'a b' is not a server" },
+    { LISTEN CERTIFICATE "farm: {servers: [1.2.3.400], " TRUST "}\n",
+      ":3:18: error: '1.2.3.400' is not a server" },
+    { LISTEN CERTIFICATE "farm: {servers: [a:0], " TRUST "}\n",
+      ":3:18: error: 'a:0' is not a server" },
+    { LISTEN CERTIFICATE "farm: {servers: [[a]], " TRUST "}\n",
+      "a server is a word or a map, not a list" },
+    { LISTEN CERTIFICATE "farm: {servers: [{weight: 1}], " TRUST "}\n",
+      ":3:18: error: a server needs an address" },
+    { LISTEN CERTIFICATE "farm: {servers: [{address: a:80}], " TRUST "}\n",
+      "'address' takes no port here" },
+    { LISTEN CERTIFICATE "farm: {servers: [{name: a b}], " TRUST "}\n",
+      "give the server an address" },
+    { LISTEN CERTIFICATE "farm: {servers: [{address: a, http-port: 0}], " TRUST "}\n",
+      "must be between 1 and 65535" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", hosts: [x.test]}\n",
+      ":3:1: error: no farm is without hosts" },
+    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST "}, {name: b, servers: [a], "
+        TRUST "}]\n",
+      "two farms have no hosts" },
+    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST
+        "}, {name: a, hosts: x, servers: [a], " TRUST "}]\n",
+      "two farms have the name 'a'" },
+    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST "}, {hosts: x, servers: [a], "
+        TRUST "}]\n",
+      "a farm needs a name where there are several" },
+    { LISTEN CERTIFICATE "farms: [{name: a, servers: [a], " TRUST
+        "}, {name: b, hosts: x, servers: [a], " TRUST
+        "},\n  {name: c, hosts: [y, X], servers: [a], " TRUST "}]\n",
+      ":4:24: error: host 'x' is given twice; farm 'b' has it" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", preset: exchange-2010}\n",
+      "did you mean 'exchange-2013'?" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", source: 127.0.0.1:80}\n",
+      "a source is an IP address without port" },
     /* bridge and routes */
     { LISTEN CERTIFICATE "farm: {servers: [a]}\n", ":3:1: error: bridge without trust" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {mode: all}}\n", ":3:22: error: bridge without trust" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {verify: none}}\n", ":3:39: error: 'verify' cannot be 'none'" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {ca: a.pem}}\n", "'verify: ca' needs 'name: HOST' as well" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {name: x}}\n", "'verify: ca' needs 'ca: FILE' as well" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {verify: same-certificate, ca: a.pem}}\n", "takes no 'ca'" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {verify: same-certificate, also: [12]}}\n", "64 hexadecimal digits" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {mode: all}}\n",
+      ":3:22: error: bridge without trust" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {verify: none}}\n",
+      ":3:39: error: 'verify' cannot be 'none'" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {ca: a.pem}}\n",
+      "'verify: ca' needs 'name: HOST' as well" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {name: x}}\n",
+      "'verify: ca' needs 'ca: FILE' as well" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {verify: same-certificate, ca: a.pem}}\n",
+      "takes no 'ca'" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {verify: same-certificate, also: [12]}}\n",
+      "64 hexadecimal digits" },
     { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {ca: a.key, name: x}}\n", ":3:35: error: " },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mapii: {}}}\n", "unknown protocol 'mapii'; did you mean 'mapi'?" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mapi: {}, mapi: {}}}\n", "'mapi' is given twice" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mapi: off}}\n", "'mapi' is a map of what differs" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mrsproxy: {bridge: false}}}\n", "mrsproxy is always re-encrypted" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], bridge: {mode: all, verify: same-certificate}, routes: {owa: {bridge: no}}}\n", "'mode: all' bridges every protocol" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {owa: {allow: [10.0.0.1/8]}}}\n", "has bits set after the prefix" },
-    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {owa: {bridge: maybe}}}\n", "'bridge' must be true or false" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mapii: {}}}\n",
+      "unknown protocol 'mapii'; did you mean 'mapi'?" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mapi: {}, mapi: {}}}\n",
+      "'mapi' is given twice" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mapi: off}}\n",
+      "'mapi' is a map of what differs" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {mrsproxy: {bridge: false}}}\n",
+      "mrsproxy is always re-encrypted" },
+    { LISTEN CERTIFICATE
+        "farm: {servers: [a], bridge: {mode: all, verify: same-certificate},\n"
+        "  routes: {owa: {bridge: no}}}\n",
+      "'mode: all' bridges every protocol" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST
+        ", routes: {owa: {allow: [10.0.0.1/8]}}}\n",
+      "has bits set after the prefix" },
+    { LISTEN CERTIFICATE "farm: {servers: [a], " TRUST ", routes: {owa: {bridge: maybe}}}\n",
+      "'bridge' must be true or false" },
     /* YAML */
     { "", "test.yaml: error: is empty" },
     { "# nothing\n", "test.yaml: error: is empty" },
@@ -538,8 +593,8 @@ Test(config, makes_all_complaints_of_a_file_in_its_order)
                                       "  routes: {owa: {idle: 30}}\n"
                                       "workers: é\n", &said, &complaints);
     const char *p = said;
-    static const char *const order[] = { ":1:9: error", ":2:1: error", ":4:19: error", ":5:3: error",
-        ":5:18: error", ":6:24: error", ":7:10: error" };
+    static const char *const order[] = { ":1:9: error", ":2:1: error", ":4:19: error",
+        ":5:3: error", ":5:18: error", ":6:24: error", ":7:10: error" };
 
     cr_expect_null(config);
     cr_expect_eq(complaints, COUNT(order), "%s", said);
@@ -564,7 +619,8 @@ Test(config, warns_of_an_expired_certificate)
     struct config *config;
 
     run("sh %s/certs/make.sh %s/lab >/dev/null 2>&1", SOURCE_ROOT, directory);
-    config = load_text(LISTEN "certificate:\n  chain: lab/expired.pem\n  key: lab/expired.key\n" FARM,
+    config = load_text(
+        LISTEN "certificate:\n  chain: lab/expired.pem\n  key: lab/expired.key\n" FARM,
         &said, &complaints);
     cr_expect_not_null(config, "%s", said);
     cr_expect_eq(complaints, 1);
@@ -576,7 +632,8 @@ Test(config, warns_of_an_expired_certificate)
 
 Test(config, shows_no_control_bytes_of_a_hostile_file)
 {
-    static const char *const texts[] = { GOOD "\"wor\\x1b[2Jkers\": 1\n", GOOD "w\x1b[2Jorkers: 1\n" };
+    static const char *const texts[] = { GOOD "\"wor\\x1b[2Jkers\": 1\n",
+        GOOD "w\x1b[2Jorkers: 1\n" };
 
     for (size_t i = 0; i < COUNT(texts); i++) {
         unsigned complaints;
@@ -624,9 +681,9 @@ pick(size_t below)
 static size_t
 mutate(char *text, size_t len, size_t max)
 {
-    static const char *const pieces[] = { "[", "]", "{", "}", ": ", "- ", "\n", "  ", "\t", "'", "\"",
-        "#", "*", "&a ", "!!int ", "[::]:443", "off", "0", "99999999999", "farm:", "names: ", "\xff",
-        "é", "|\n", "? ", "---\n", "%", "<<: " };
+    static const char *const pieces[] = { "[", "]", "{", "}", ": ", "- ", "\n", "  ", "\t", "'",
+        "\"", "#", "*", "&a ", "!!int ", "[::]:443", "off", "0", "99999999999", "farm:", "names: ",
+        "\xff", "é", "|\n", "? ", "---\n", "%", "<<: " };
     size_t at = pick(len + 1), count = pick(40);
     const char *piece = pieces[pick(COUNT(pieces))];
 

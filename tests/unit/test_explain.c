@@ -31,7 +31,7 @@ Test(explain, says_what_a_key_means)
         { "timeouts", { "timeouts.client-header", "timeouts.linger", "timeouts.shutdown" } },
         { "limits.head", { "size", "4KiB to 1MiB", "128KiB" } },
         { "farm.routes.*.idle", { "activesync", "61m", "default by protocol" } },
-        { "farm.routes.mapi.idle", { "farm.routes.mapi.idle", "default 30m", "1s to 168h or off" } },
+        { "farm.routes.mapi.idle", { "farm.routes.mapi.idle", "default 30m", "1s to 168h" } },
         { "farm.routes.rpc", { "farm.routes.rpc.first-byte", "default off", "allow" } },
         { "tls.profile", { "exchange-2013 | modern | legacy", "default exchange-2013", "" } },
         { NULL, { "listen", "farm.servers.https-port", "log.level" } },

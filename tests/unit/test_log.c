@@ -1,6 +1,6 @@
 /*
- * log: lines arrive whole and in order or are counted as dropped, a fact cannot forge another, and a
- * file is followed across a rotation.
+ * log: lines arrive whole and in order or are counted as dropped, a fact cannot forge another, and
+ * a file is followed across a rotation.
  */
 #include <criterion/criterion.h>
 #include <poll.h>
@@ -20,7 +20,8 @@ static char access_path[64], facts_path[64];
 static void
 open_log(bool json, enum log_level level)
 {
-    struct log_target access = { .path = access_path }, facts = { .path = facts_path, .json = json };
+    struct log_target access = { .path = access_path };
+    struct log_target facts = { .path = facts_path, .json = json };
 
     cr_assert(log_open(&access, &facts, level, error, sizeof error), "%s", error);
 }
@@ -213,8 +214,8 @@ Test(log, escapes_what_is_not_printable_utf8)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             log_fact(LOG_LEVEL_INFO, "test", "<%zu %s>", i, rows[i].argument);
             log_drain();
-            snprintf(expected, sizeof expected, "<%zu %s>%s\n", i, json ? rows[i].json : rows[i].text,
-                json ? "\"}" : "");
+            snprintf(expected, sizeof expected, "<%zu %s>%s\n", i,
+                json ? rows[i].json : rows[i].text, json ? "\"}" : "");
             cr_assert(strstr(content(facts_path), expected), "json %d row %zu: %s", json, i,
                 content(facts_path));
         }
@@ -258,7 +259,8 @@ Test(log, keeps_the_old_sinks_when_the_new_ones_cannot_be_opened)
 
     open_log(false, LOG_LEVEL_INFO);
     cr_assert_not(log_open(&bad, &good, LOG_LEVEL_INFO, error, sizeof error));
-    cr_assert(strstr(error, "/nowhere/at/all: the log cannot be opened: No such file"), "%s", error);
+    cr_assert(strstr(error, "/nowhere/at/all: the log cannot be opened: No such file"), "%s",
+        error);
     put(ring, "still here");
     log_drain();
     cr_assert_str_eq(content(access_path), "still here\n");

@@ -17,7 +17,8 @@ static const struct {
     { "mapi", "mapi", "/mapi/healthcheck.htm", 1800, 120, false, true, false },
     { "rpc", "Rpc", "/rpc/healthcheck.htm", 3600, 0, false, true, false },
     { "oab", "OAB", "/OAB/healthcheck.htm", 600, 60, false, true, false },
-    { "autodiscover", "Autodiscover", "/Autodiscover/healthcheck.htm", 300, 180, false, true, false },
+    { "autodiscover", "Autodiscover", "/Autodiscover/healthcheck.htm", 300, 180, false, true,
+        false },
     { "activesync", "Microsoft-Server-ActiveSync", "/Microsoft-Server-ActiveSync/healthcheck.htm",
         3660, 3660, false, true, false },
     { "mrsproxy", "EWS", "/EWS/healthcheck.htm", 3600, 3600, true, true, true },
@@ -39,7 +40,7 @@ Test(preset, has_ten_protocols_with_the_recommended_numbers)
         cr_expect_eq(route->published, rows[i].published, "%s", rows[i].key);
         cr_expect_eq(route->strict, rows[i].strict, "%s", rows[i].key);
         cr_expect_eq(route->channel, i == PROTOCOL_RPC, "%s", rows[i].key);
-        cr_expect_eq(preset_key(rows[i].key), i, "%s", rows[i].key);
+        cr_expect_eq(preset_key(rows[i].key), (enum protocol)i, "%s", rows[i].key);
     }
 }
 

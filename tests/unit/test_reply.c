@@ -119,7 +119,7 @@ Test(reply, writes_all_or_nothing)
     size_t len = reply_write(whole, sizeof(whole), &reply);
     cr_assert_gt(len, 0);
     for (size_t cap = 0; cap < len + 8; cap++) {
-        char *exact = malloc(cap + 1); /* so that a write behind cap is caught: by the mark, by ASan */
+        char *exact = malloc(cap + 1); /* the mark, and ASan, catch a write behind cap */
         exact[cap] = '!';
         size_t got = reply_write(exact, cap, &reply);
         cr_expect(got == 0 || got == len, "%zu bytes in %zu", got, cap);

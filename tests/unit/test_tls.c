@@ -1,6 +1,6 @@
 /*
- * tls: client and server meet in memory, each worker with a library of its own as in the process. What
- * is asked of each handshake: did it succeed, which certificate was shown, was it resumed.
+ * tls: client and server meet in memory, each worker with a library of its own as in the process.
+ * What is asked of each handshake: did it succeed, which certificate was shown, was it resumed.
  */
 #include <criterion/criterion.h>
 #include <arpa/inet.h>
@@ -32,7 +32,7 @@ make_lab(void)
 
 TestSuite(tls, .init = make_lab, .timeout = 60);
 
-/* ---- a process of casgate, as far as TLS goes ---------------------------------------------------- */
+/* ---- a process of casgate, as far as TLS goes ------------------------------------------------ */
 
 static struct certificate *
 load(const char *name)
@@ -47,8 +47,8 @@ load(const char *name)
     return certificate;
 }
 
-/* A configuration with the named certificates (space-separated) and one farm of one CAS. It is never
- * freed through config_unref: the test holds the last reference. */
+/* A configuration with the named certificates (space-separated) and one farm of one CAS. It is
+ * never freed through config_unref: the test holds the last reference. */
 struct house {
     struct config config;
     struct certificate *certificates[8];
@@ -115,7 +115,7 @@ worker_finish(struct worker *worker)
     tls_library_destroy(worker->library);
 }
 
-/* ---- two ends in memory -------------------------------------------------------------------------- */
+/* ---- two ends in memory ---------------------------------------------------------------------- */
 
 /* Client and server with a memory pipe between them. */
 struct pair {
@@ -200,7 +200,8 @@ client_of(SSL_CTX *context, const char *sni, SSL_SESSION *session)
     return ssl;
 }
 
-/* One connection to a worker. Returns the session to resume with; *ret_resumed tells if it was one. */
+/* One connection to a worker. Returns the session to resume with; *ret_resumed tells if it was
+ * one. */
 static SSL_SESSION *
 visit(struct tls *tls, SSL_CTX *context, const char *sni, SSL_SESSION *session, bool *ret_resumed)
 {
@@ -230,7 +231,7 @@ shows(SSL *client, const struct certificate *certificate)
     return same;
 }
 
-/* ---- towards clients ----------------------------------------------------------------------------- */
+/* ---- towards clients ------------------------------------------------------------------------- */
 
 Test(tls, picks_the_certificate_by_name)
 {
@@ -272,7 +273,8 @@ Test(tls, picks_the_certificate_by_name)
 Test(tls, gives_each_client_the_kind_of_key_it_can_verify)
 {
     struct tls_ring *ring = tls_ring_create();
-    SSL_CTX *modern = stranger(TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA");
+    SSL_CTX *modern = stranger(TLS1_2_VERSION,
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA");
     SSL_CTX *old = stranger(TLS1_2_VERSION, "ECDHE-RSA-AES128-SHA");
     struct house house;
     struct worker worker;
@@ -401,7 +403,7 @@ Test(tls, refuses_renegotiation)
     tls_ring_destroy(ring);
 }
 
-/* ---- resumption ---------------------------------------------------------------------------------- */
+/* ---- resumption ------------------------------------------------------------------------------ */
 
 Test(tls, resumes_on_another_worker_and_after_a_reload)
 {
@@ -634,7 +636,7 @@ Test(tls, connections_outlive_the_configuration_they_came_through)
     tls_ring_destroy(ring);
 }
 
-/* ---- towards the CAS ----------------------------------------------------------------------------- */
+/* ---- towards the CAS ------------------------------------------------------------------------- */
 
 /* What the CAS shows, what we hold, the rule, and what must come of it. */
 static const struct trust_row {
@@ -644,18 +646,21 @@ static const struct trust_row {
     const char *name;      /* of verify ca */
     const char *also;      /* a certificate whose fingerprint is listed */
     const char *sentence;  /* of tls_connect_error; NULL: trusted */
+    const char *anchors;   /* of verify ca; NULL: the lab's CA */
 } trust_rows[] = {
     { "server", "server", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL, NULL },
     { "server server-rsa", "server-rsa", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL, NULL },
     { "server", "cas", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL,
         "its certificate is not the one configured here (SHA-256 " },
     { "server", "reissued", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL, "not the one configured" },
-    { "server", "self-signed", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL, "not the one configured" },
+    { "server", "self-signed", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL,
+        "not the one configured" },
     { "self-signed", "self-signed", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL, NULL },
     { "server", "cas", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, "cas", NULL },
     { "server", "reissued", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, "cas", "not the one configured" },
     { "expired", "expired", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, NULL, "expired on 2021-01-01" },
-    { "server", "expired", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, "expired", "expired on 2021-01-01" },
+    { "server", "expired", CONFIG_VERIFY_SAME_CERTIFICATE, NULL, "expired",
+        "expired on 2021-01-01" },
     { "server", "cas", CONFIG_VERIFY_CA, "mail.contoso.test", NULL, NULL },
     { "server", "wildcard", CONFIG_VERIFY_CA, "cas1.contoso.test", NULL, NULL },
     { "server", "wildcard", CONFIG_VERIFY_CA, "a.cas1.contoso.test", NULL,
@@ -663,6 +668,11 @@ static const struct trust_row {
     { "server", "wrong-name", CONFIG_VERIFY_CA, "mail.contoso.test", NULL,
         "its certificate does not name mail.contoso.test" },
     { "server", "self-signed", CONFIG_VERIFY_CA, "mail.contoso.test", NULL, "is self-signed" },
+    { "server", "self-signed", CONFIG_VERIFY_CA, "mail.contoso.test", NULL, "is self-signed",
+        LAB "self-signed.pem" },
+    { "server", "cas", CONFIG_VERIFY_CA, "mail.contoso.test", NULL, NULL, LAB "intermediate.pem" },
+    { "server", "cas", CONFIG_VERIFY_CA, "mail.contoso.test", NULL, "is not trusted: ",
+        LAB "self-signed.pem" },
     { "server", "expired", CONFIG_VERIFY_CA, "mail.contoso.test", NULL, "expired on 2021-01-01" },
     { "server", "server", CONFIG_VERIFY_NONE_GIVEN, NULL, NULL, "no rule says whom to trust" },
 };
@@ -675,7 +685,8 @@ house_trust(struct house *house, const struct trust_row *row)
 
     bridge->verify = row->verify;
     if (row->verify == CONFIG_VERIFY_CA)
-        bridge->ca = certificate_bundle_load(LAB "ca.pem", &bridge->ca_count, error, sizeof error);
+        bridge->ca = certificate_bundle_load(row->anchors ? row->anchors : LAB "ca.pem",
+            &bridge->ca_count, error, sizeof error);
     if (row->name) {
         snprintf(name, sizeof name, "%s", row->name);
         bridge->name = name;
@@ -769,7 +780,8 @@ Test(tls, the_bridge_names_the_farm_and_offers_http11)
     worker_init(&cas, ring, &house);
     pair_join(&pair, tls_connect(worker.tls, 0, 0), tls_accept(cas.tls));
     cr_assert(pair_shake(&pair));
-    cr_assert_str_eq(SSL_get_servername(pair.server, TLSEXT_NAMETYPE_host_name), "mail.contoso.test");
+    cr_assert_str_eq(SSL_get_servername(pair.server, TLSEXT_NAMETYPE_host_name),
+        "mail.contoso.test");
     SSL_get0_alpn_selected(pair.server, &alpn, &len);
     cr_assert_eq(len, 8);
     pair_finish(&pair);
@@ -806,7 +818,8 @@ Test(tls, says_what_openssl_says_when_it_is_not_about_trust)
     cr_assert(strstr(tls_connect_error(pair.client), "the TLS handshake failed: "), "%s",
         tls_connect_error(pair.client));
     ERR_clear_error();
-    cr_assert_str_eq(tls_connect_error(pair.client), "the connection ended during the TLS handshake");
+    cr_assert_str_eq(tls_connect_error(pair.client),
+        "the connection ended during the TLS handshake");
     pair_finish(&pair);
     worker_finish(&worker);
     SSL_CTX_free(old);
@@ -814,7 +827,7 @@ Test(tls, says_what_openssl_says_when_it_is_not_about_trust)
     tls_ring_destroy(ring);
 }
 
-/* ---- a real openssl s_client --------------------------------------------------------------------- */
+/* ---- a real openssl s_client ----------------------------------------------------------------- */
 
 /* A loopback listener that serves a number of connections: handshake, one line, close_notify. */
 struct stall {
@@ -853,7 +866,8 @@ static const char *
 s_client(struct stall *stall, const char *options)
 {
     static char output[1 << 16];
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t len = sizeof address;
     char command[1024];
     pthread_t thread;
@@ -866,7 +880,8 @@ s_client(struct stall *stall, const char *options)
     getsockname(stall->fd, (struct sockaddr *)&address, &len);
     pthread_create(&thread, NULL, serve, stall);
     snprintf(command, sizeof command,
-        "timeout 20 openssl s_client -connect 127.0.0.1:%u -CAfile " LAB "ca.pem %s </dev/null 2>&1",
+        "timeout 20 openssl s_client -connect 127.0.0.1:%u -CAfile " LAB "ca.pem %s "
+        "</dev/null 2>&1",
         ntohs(address.sin_port), options);
     pipe = popen(command, "r");
     cr_assert_not_null(pipe);

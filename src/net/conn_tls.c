@@ -1,0 +1,243 @@
+/*
+ * conn_tls: a conn's OpenSSL side. OpenSSL reads and writes through a BIO of our own:
+ *
+ *  - reading: one recv for a whole read buffer of records (read-ahead); a drained socket answers without a
+ *    system call. A conn with bytes inside OpenSSL is readable only if the last SSL_read stopped for lack
+ *    of room (FLAG_MORE): half a record inside makes SSL_has_pending true, but no progress.
+ *  - writing: records are gathered in the thread's buffer and leave together in conn_flush. BIO_write
+ *    therefore never refuses, SSL_write never has to be retried, and OpenSSL's write buffer is free
+ *    between calls.
+ *
+ * OpenSSL's error queue belongs to the thread, not to the connection: it is cleared before each call, or a
+ * neighbour's error would be taken for ours.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/slab.h"
+#include "conn_parts.h"
+
+enum { RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH };
+
+static _Thread_local char record[RECORD_MAX]; /* small pieces on their way into one record */
+
+static BIO_METHOD *bio_method; /* set once by conn_setup */
+
+static int
+bio_write(BIO *bio, const char *data, int len)
+{
+    BIO_clear_retry_flags(bio);
+    conn_gather(BIO_get_data(bio), data, (size_t) len);
+    return len;
+}
+
+static int
+bio_read(BIO *bio, char *data, int size)
+{
+    struct conn *conn = BIO_get_data(bio);
+    ssize_t n = conn->flags & FLAG_READ ? conn_receive(conn, data, (size_t) size) : CONN_WAIT;
+
+    BIO_clear_retry_flags(bio);
+    if (n == CONN_WAIT)
+        BIO_set_retry_read(bio);
+    if (n == CONN_EOF) {
+        conn->flags |= FLAG_FIN;
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    }
+    return n > 0 ? (int) n : n == CONN_EOF ? 0 : -1;
+}
+
+static long
+bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1; /* conn_flush does it, once for all records */
+    case BIO_CTRL_EOF:
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    default:
+        return 0;
+    }
+}
+
+static void *
+memory_borrow(size_t size, const char *file, int line)
+{
+    return slab_malloc(size);
+}
+
+static void *
+memory_resize(void *block, size_t size, const char *file, int line)
+{
+    return slab_realloc(block, size);
+}
+
+static void
+memory_return(void *block, const char *file, int line)
+{
+    slab_free(block);
+}
+
+bool
+conn_setup(void)
+{
+    CRYPTO_set_mem_functions(memory_borrow, memory_resize, memory_return);
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "casgate connection");
+    return bio_method && BIO_meth_set_write(bio_method, bio_write) &&
+        BIO_meth_set_read(bio_method, bio_read) && BIO_meth_set_ctrl(bio_method, bio_ctrl);
+}
+
+bool
+conn_tls_attach(struct conn *conn, struct ssl_st *ssl)
+{
+    BIO *bio = BIO_new(bio_method);
+
+    if (!bio)
+        return false;
+    BIO_set_data(bio, conn);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    conn->ssl = ssl;
+    return true;
+}
+
+/* Maps OpenSSL's answer to ours. A missing close_notify is a fault: it is how a truncated message is told
+ * from a complete one. */
+static ssize_t
+tls_fault(struct conn *conn, int result)
+{
+    int error = SSL_get_error(conn->ssl, result);
+
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+        return CONN_WAIT;
+    if (error == SSL_ERROR_ZERO_RETURN)
+        return CONN_EOF;
+    conn_fault(conn, FLAG_READ_FAULT, 0);
+    if (error == SSL_ERROR_SSL &&
+        ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        conn_fault(conn, FLAG_WRITE_FAULT, 0);
+    return CONN_BROKEN;
+}
+
+void
+conn_tls_handshake(struct conn *conn)
+{
+    int result;
+
+    ERR_clear_error();
+    result = SSL_do_handshake(conn->ssl);
+    if (result == 1) {
+        conn->state = CONN_OPEN;
+        conn->flags |= FLAG_MORE; /* the first request may have come with the last message */
+    } else if (tls_fault(conn, result) != CONN_WAIT)
+        conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
+    conn_flush(conn);
+}
+
+/* Each SSL_read gives at most one record. */
+ssize_t
+conn_tls_read(struct conn *conn, char *data, size_t size)
+{
+    size_t total = 0, n = 0;
+    ssize_t fault;
+
+    while (total < size) {
+        int result;
+
+        ERR_clear_error();
+        result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
+        if (result <= 0) {
+            conn->flags &= ~(unsigned) FLAG_MORE;
+            fault = tls_fault(conn, result);
+            if (fault == CONN_EOF)
+                conn->flags |= FLAG_EOF;
+            conn_flush(conn); /* an alert or the answer to a KeyUpdate */
+            return total ? (ssize_t) total : fault;
+        }
+        total += n;
+    }
+    conn->flags |= FLAG_MORE;
+    return (ssize_t) total;
+}
+
+static void
+seal(struct conn *conn, const char *data, size_t len)
+{
+    size_t n = 0;
+
+    while (len && !(conn->flags & FLAG_WRITE_FAULT)) {
+        ERR_clear_error();
+        if (SSL_write_ex(conn->ssl, data, len < RECORD_MAX ? len : RECORD_MAX, &n) <= 0) {
+            conn_fault(conn, FLAG_WRITE_FAULT, 0);
+            return;
+        }
+        data += n;
+        len -= n;
+    }
+}
+
+/* Small pieces share a record; a piece that fills records by itself is sealed where it lies. */
+void
+conn_tls_write(struct conn *conn, const struct iovec *pieces, int count)
+{
+    size_t filled = 0;
+
+    for (int p = 0; p < count; p++) {
+        const char *data = pieces[p].iov_base;
+        size_t len = pieces[p].iov_len;
+
+        while (len && (filled || len < RECORD_MAX)) {
+            size_t n = len < RECORD_MAX - filled ? len : RECORD_MAX - filled;
+
+            memcpy(record + filled, data, n);
+            filled += n;
+            data += n;
+            len -= n;
+            if (filled == RECORD_MAX) {
+                seal(conn, record, filled);
+                filled = 0;
+            }
+        }
+        if (len) {
+            size_t whole = p + 1 < count ? len - len % RECORD_MAX : len;
+
+            seal(conn, data, whole);
+            memcpy(record, data + whole, len - whole);
+            filled = len - whole;
+        }
+    }
+    seal(conn, record, filled);
+    conn_flush(conn);
+}
+
+void
+conn_tls_end(struct conn *conn, bool quietly)
+{
+    if (quietly)
+        SSL_set_quiet_shutdown(conn->ssl, 1);
+    ERR_clear_error();
+    SSL_shutdown(conn->ssl);
+}
+
+void
+conn_tls_free(struct conn *conn)
+{
+    SSL_free(conn->ssl);
+    conn->ssl = NULL;
+}
+
+void
+conn_tls_drop(struct ssl_st *ssl)
+{
+    SSL_free(ssl);
+}
+
+const char *
+conn_tls_version(const struct conn *conn, bool *ret_resumed)
+{
+    if (!conn->ssl)
+        return NULL;
+    *ret_resumed = SSL_session_reused(conn->ssl) == 1;
+    return SSL_get_version(conn->ssl);
+}

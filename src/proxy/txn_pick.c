@@ -1,0 +1,235 @@
+/*
+ * txn_pick: steps 5 to 7, in which nothing has left yet: where the request goes, over which lease, and the
+ * request head written anew. Until SEND a failure may send a transaction back to PICK.
+ *
+ *      find a lease of this session that has carried the protocol
+ *        └ else one to a server that is open for it
+ *            └ else a new one: the session's server if it is open, else the policy's choice
+ *
+ * A server is chosen once per client connection and protocol and kept while its lease lives: health, orders and
+ * balancing decide about new connections only.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "farm/balance.h"
+#include "http/forward.h"
+#include "proxy/auth.h"
+#include "txn_parts.h"
+
+enum { HTTP_SYS_HEAD = 16 * 1024 /* what http.sys takes by default: KB 820129 */ };
+
+/* --- step 5: route ------------------------------------------------------------------------------- */
+
+/* What later steps need to know of the request, since its head is not kept. */
+static void
+note_request(struct txn *txn, const struct head *head)
+{
+    static const struct slice idempotent[] = { { "GET", 3 }, { "HEAD", 4 }, { "OPTIONS", 7 } };
+
+    txn->minor = (uint8_t) head->minor;
+    if (slice_equals(head->method, SLICE("HEAD")))
+        txn->flags |= TXN_HEAD;
+    if (head->persistent)
+        txn->flags |= TXN_PERSISTENT;
+    if (auth_request_binds(head))
+        txn->flags |= TXN_BINDS;
+    txn_begin_upload(txn, head);
+    for (size_t i = 0; i < sizeof idempotent / sizeof *idempotent; i++)
+        if (txn->up.done && slice_equals(head->method, idempotent[i]))
+            txn->flags |= TXN_REPEATABLE;
+}
+
+static enum failure
+write_request(struct txn *txn, const struct head *head, const struct route *route)
+{
+    struct proxy *proxy = proxy_of(txn);
+    char address[ADDR_TEXT_MAX];
+    struct forward_request forward = {
+        .head = head,
+        .target = route->target,
+        .host = route->host,
+        .client = slice_of(addr_format_host(&txn->session->peer, address)),
+    };
+    size_t size = forward_request(&forward, proxy->head_out, PROXY_HEAD_OUT);
+
+    if (size == 0)
+        return FAIL_HEAD_TOO_LARGE;
+    if (size > HTTP_SYS_HEAD)
+        log_fact(LOG_LEVEL_WARNING, "txn",
+            "%016llx: request head of %zu bytes exceeds the 16 KiB that http.sys takes by default",
+            (unsigned long long) txn->id, size);
+    return txn_keep_request(txn, proxy->head_out, size, head->method, route->target) ? FAIL_NONE
+                                                                                : FAIL_NO_MEMORY;
+}
+
+static enum verdict
+redirect(struct txn *txn, const struct head *head)
+{
+    char location[4096];
+    enum failure failure = route_redirect(txn->view, head, location, sizeof location);
+
+    if (!txn_keep_line(txn, head))
+        return txn_failed(txn, FAIL_NO_MEMORY);
+    if (failure)
+        return txn_failed(txn, failure);
+    if (!txn->up.done)
+        txn->flags |= TXN_CLOSE;
+    txn_reply(txn, 302, location);
+    txn->step = TXN_FINISH;
+    return AGAIN;
+}
+
+enum verdict
+step_route(struct txn *txn)
+{
+    const struct head *head = proxy_of(txn)->head;
+    struct route route;
+    enum failure failure;
+
+    note_request(txn, head);
+    if (txn->session->kind == CONFIG_LISTEN_REDIRECT)
+        return redirect(txn, head);
+    failure = route_request(txn->view, head, &txn->session->peer, &route);
+    txn->protocol = route.protocol;
+    txn->detail = route.detail;
+    if (failure || route.redirect) {
+        if (!txn_keep_line(txn, head))
+            return txn_failed(txn, FAIL_NO_MEMORY);
+        if (failure)
+            return txn_failed(txn, failure);
+        if (!txn->up.done)
+            txn->flags |= TXN_CLOSE;
+        txn_reply(txn, 302, route.redirect);
+        txn->step = TXN_FINISH;
+        return AGAIN;
+    }
+    txn->farm = route.farm;
+    txn->limits = route.limits;
+    txn->bridged = route.bridged;
+    if (route.channel)
+        txn->flags |= TXN_CHANNEL;
+    failure = write_request(txn, head, &route);
+    return failure ? txn_failed(txn, failure) : NEXT;
+}
+
+/* --- step 6: pick -------------------------------------------------------------------------------- */
+
+static int
+member_of(const struct farm *farm, const struct server *server)
+{
+    for (size_t m = 0; m < farm->count; m++)
+        if (farm->members[m].server == server)
+            return (int) m;
+    return -1;
+}
+
+/* A lease of this session that may carry the request: first one that has carried this protocol (whatever the
+ * server's health or orders say: what lives is not moved), then one to a server that is open for it. */
+static struct lease *
+find_lease(struct txn *txn)
+{
+    struct lease *fallback = NULL;
+
+    for (struct lease *lease = txn->session->leases; lease; lease = lease->next) {
+        int member = member_of(txn->farm, lease->server);
+
+        if (lease->state != LEASE_IDLE || lease->bridged != txn->bridged || member < 0)
+            continue;
+        if (lease->protocols >> txn->protocol & 1)
+            return lease;
+        if (!fallback && balance_may_use(txn->farm, member, txn->protocol, txn->tried))
+            fallback = lease;
+    }
+    return fallback;
+}
+
+/* The session's server while it is open for the protocol, else the policy's choice. */
+static int
+choose_member(struct txn *txn)
+{
+    for (struct lease *lease = txn->session->leases; lease; lease = lease->next) {
+        int member = member_of(txn->farm, lease->server);
+
+        if (member >= 0 && balance_may_use(txn->farm, member, txn->protocol, txn->tried))
+            return member;
+    }
+    return balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer);
+}
+
+static void
+set_server(struct txn *txn, int member)
+{
+    server_unref(txn->server);
+    txn->member = (int8_t) member;
+    txn->server = server_ref(txn->farm->members[member].server);
+}
+
+static enum failure
+open_failure(int error)
+{
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+        return FAIL_LOCAL_DESCRIPTORS;
+    case EADDRNOTAVAIL:
+    case EADDRINUSE:
+        return FAIL_LOCAL_PORTS;
+    case ENOMEM:
+    case ENOBUFS:
+        return FAIL_NO_MEMORY;
+    default:
+        return FAIL_CONNECT_REFUSED;
+    }
+}
+
+enum verdict
+step_pick(struct txn *txn)
+{
+    struct lease *lease = txn->flags & TXN_RETRIED ? NULL : find_lease(txn);
+    int member;
+
+    if (lease && !lease_is_sound(lease)) {
+        session_close_lease(txn->session, lease);
+        if (!txn->session->last)
+            return AGAIN;
+        txn->flags |= TXN_REUSED; /* a bound one: only the client can begin anew */
+        return txn_failed(txn, FAIL_LEASE_EXPIRED);
+    }
+    member = lease ? member_of(txn->farm, lease->server) : choose_member(txn);
+    if (member < 0)
+        return txn_failed(txn, FAIL_NO_SERVER);
+    set_server(txn, member);
+    txn->picked_ms = now_ms(txn);
+    txn->step = TXN_LEASE;
+    if (!lease)
+        lease = session_open_lease(txn->session, txn->view, txn->farm, member, txn->bridged);
+    if (!lease)
+        return txn_failed(txn, open_failure(errno));
+    if (lease->requests)
+        txn->flags |= TXN_REUSED;
+    txn->lease = lease;
+    return AGAIN;
+}
+
+/* --- step 7: lease ------------------------------------------------------------------------------- */
+
+enum verdict
+step_lease(struct txn *txn)
+{
+    struct conn *conn = &txn->lease->conn;
+
+    if (conn_peer_closed(client_of(txn)))
+        return txn_client_gone(txn);
+    if (conn->state == CONN_OPEN)
+        return NEXT;
+    if (!conn_has_failed(conn) && !conn_peer_closed(conn))
+        return WAIT;
+    if (conn->state == CONN_CONNECTING)
+        return txn_failed(txn, open_failure(conn->error));
+    log_fact(LOG_LEVEL_WARNING, "bridge", "%s: TLS handshake failed: %s", txn->server->name,
+        tls_connect_error(conn->ssl));
+    return txn_failed(txn, tls_is_untrusted(conn->ssl) ? FAIL_BRIDGE_TRUST : FAIL_BRIDGE_HANDSHAKE);
+}
+

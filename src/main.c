@@ -62,13 +62,12 @@ read_options(int argc, char **argv, struct options *ret_options)
         { "config", required_argument, NULL, 'c' },
         { "ready-fd", required_argument, NULL, 'r' },
         { "clock-rate", required_argument, NULL, 't' },
-        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int option;
 
     *ret_options = (struct options) { "/etc/casgate/casgate.yaml", -1, 1 };
-    while ((option = getopt_long(argc, argv, "c:h", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:", known, NULL)) != -1) {
         bool fine = true;
 
         if (option == 'c')
@@ -83,6 +82,15 @@ read_options(int argc, char **argv, struct options *ret_options)
             return false;
     }
     return true;
+}
+
+static bool
+wants_help(int argc, char **argv)
+{
+    for (int a = 1; a < argc; a++)
+        if (strcmp(argv[a], "--help") == 0 || strcmp(argv[a], "-h") == 0)
+            return true;
+    return false;
 }
 
 static int
@@ -162,7 +170,11 @@ main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
-        if (strcmp(argv[1], commands[c].name) == 0)
-            return commands[c].run(argc - 1, argv + 1);
+        if (strcmp(argv[1], commands[c].name) == 0) {
+            if (!wants_help(argc - 1, argv + 1))
+                return commands[c].run(argc - 1, argv + 1);
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        }
     return misuse("unknown command");
 }

@@ -41,6 +41,7 @@ struct channel {
     struct exchange *x;                 /* borrowed: the request that is this channel */
     struct virtual_connection *virtual; /* NULL before the first PDU, or when replaced */
     uint64_t left;                      /* bytes that OUT may still send */
+    bool is_open;                       /* OUT: C2 has been sent */
 };
 
 static struct virtual_connection *buckets[BUCKETS];
@@ -184,12 +185,34 @@ collect(struct exchange *x, struct text piece)
     buf_add(&x->note, piece.at, piece.len);
 }
 
-/* CONN/A1 is complete: find the virtual connection, send A3 and C2 and what has waited. */
+/* Both channels are there: C2, and what has waited. */
+static void
+open_out(struct channel *out)
+{
+    struct buf *backlog = &out->virtual->backlog;
+    unsigned char c2[44];
+    if (!out->is_open) {
+        rts_head(c2, sizeof c2, 0, 3);
+        put32(c2 + 20, 6);
+        put32(c2 + 24, 1);
+        put32(c2 + 28, 0);
+        put32(c2 + 32, 65536);
+        put32(c2 + 36, 2);
+        put32(c2 + 40, 900000);
+        send_out(out, c2, sizeof c2);
+        out->is_open = true;
+    }
+    if (backlog->len > 0)
+        send_out(out, buf_at(backlog), backlog->len);
+    buf_consume(backlog, backlog->len);
+}
+
+/* CONN/A1 is complete: find the virtual connection and send A3; C2 follows when IN is there, too. */
 static void
 out_body_end(struct exchange *x)
 {
     struct channel *out = x->state;
-    unsigned char a3[28], c2[44];
+    unsigned char a3[28];
     const unsigned char *a1 = (const unsigned char *)buf_at(&x->note);
     if (x->note.len < PDU_HEAD + 28 || a1[2] != 0x14 || a1[28] != 3) {
         record_note(conn_place(x->conn), "rpc-bad", "why", (struct text) { "no CONN/A1", 10 });
@@ -201,18 +224,8 @@ out_body_end(struct exchange *x)
     put32(a3 + 20, 2);
     put32(a3 + 24, 900000);
     send_out(out, a3, sizeof a3);
-    rts_head(c2, sizeof c2, 0, 3);
-    put32(c2 + 20, 6);
-    put32(c2 + 24, 1);
-    put32(c2 + 28, 0);
-    put32(c2 + 32, 65536);
-    put32(c2 + 36, 2);
-    put32(c2 + 40, 900000);
-    send_out(out, c2, sizeof c2);
-    struct buf *backlog = &out->virtual->backlog;
-    if (backlog->len > 0)
-        send_out(out, buf_at(backlog), backlog->len);
-    buf_consume(backlog, backlog->len);
+    if (out->virtual->in)
+        open_out(out);
 }
 
 static bool
@@ -259,6 +272,10 @@ in_pdu(struct channel *in, const unsigned char *pdu, size_t n)
         if (n != B1 || pdu[2] != 0x14 || pdu[18] != 6 || pdu[28] != 3)
             return false;
         attach(in, pdu + 32, true);
+        if (in->virtual->out) {
+            open_out(in->virtual->out);
+            conn_kick(in->virtual->out->x->conn);
+        }
         return true;
     }
     struct channel *out = in->virtual->out;

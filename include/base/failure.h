@@ -45,7 +45,7 @@ enum failure_blame { INNOCENT, COUNTS };
     ROW(CONNECT_REFUSED,     "server refused the connection",                    502, ELSEWHERE, COUNTS,   SERVER)  \
     ROW(CONNECT_TIMEOUT,     "server did not accept in time",                    504, ELSEWHERE, COUNTS,   SERVER)  \
     ROW(BRIDGE_HANDSHAKE,    "TLS handshake with the server failed",             502, ELSEWHERE, COUNTS,   SERVER)  \
-    ROW(BRIDGE_TIMEOUT,      "TLS handshake with the server took too long",      504, ELSEWHERE, COUNTS,   SERVER)  \
+    ROW(BRIDGE_TIMEOUT,      "TLS handshake with the server took too long",      502, ELSEWHERE, COUNTS,   SERVER)  \
     ROW(BRIDGE_TRUST,        "server's certificate is not trusted",              502, ELSEWHERE, COUNTS,   SERVER)  \
     ROW(LOCAL_PORTS,         "no local port left towards the server",            503, ELSEWHERE, INNOCENT, CASGATE) \
     ROW(LOCAL_DESCRIPTORS,   "no descriptor left",                               503, STAY,      INNOCENT, CASGATE) \

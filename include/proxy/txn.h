@@ -71,6 +71,7 @@ struct txn {
     struct body up_body, down_body;
     struct relay up, down;
     struct slice have;        /* body bytes read with the response's head; valid within the turn */
+    int64_t head_ms;          /* how long the head took to arrive */
     int64_t began_ms;         /* loop times, 0: not yet: the head was whole */
     int64_t picked_ms;        /* a server or lease was chosen */
     int64_t sent_ms;          /* the request's head left */

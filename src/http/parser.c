@@ -326,6 +326,8 @@ parse_request(const char *data, size_t size, const struct head_limits *limits,
     failure = read_version(data, size, ret_head);
     if (failure)
         return failure;
+    if (slice_equals(ret_head->method, SLICE("CONNECT")))
+        return FAIL_BAD_METHOD; /* its target has a form of its own */
     llhttp_init(&llhttp, HTTP_REQUEST, &settings);
     llhttp.data = &parse;
     if (has_fold(data, size) || !feed(&llhttp, "POST", 4) ||

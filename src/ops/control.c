@@ -133,7 +133,7 @@ reload(struct control *control)
         views_drop(views, control->worker_count);
     }
     config_unref(config);
-    log_fact(LOG_LEVEL_ERROR, "reload", "%s was refused; the running configuration stays",
+    log_fact(LOG_LEVEL_ERROR, "reload", "%s was refused; casgate keeps the running one",
         control->path);
 }
 
@@ -162,7 +162,7 @@ stop(struct control *control)
     if (control->state != CONTROL_RUNNING)
         return;
     control->state = CONTROL_STOPPING;
-    log_fact(LOG_LEVEL_NOTICE, "stop", "no new connections; requests in flight have %lld s",
+    log_fact(LOG_LEVEL_NOTICE, "stop", "stopping: no new connections; requests in flight have %lld s",
         (long long) control->config->timeouts.shutdown_ms / 1000);
     for (size_t w = 0; w < control->worker_count; w++)
         worker_stop(control->workers[w]);
@@ -181,6 +181,13 @@ on_worker_stopped(void *owner)
 /* --- signals and the log ------------------------------------------------------------------------- */
 
 static void
+reopen_logs(void)
+{
+    log_reopen();
+    log_fact(LOG_LEVEL_NOTICE, "log", "reopened");
+}
+
+static void
 on_signal(void *owner)
 {
     struct control *control = owner;
@@ -191,7 +198,7 @@ on_signal(void *owner)
     if (info.ssi_signo == SIGHUP && control->state == CONTROL_RUNNING)
         reload(control);
     else if (info.ssi_signo == SIGUSR1)
-        log_reopen();
+        reopen_logs();
     else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
         stop(control);
 }

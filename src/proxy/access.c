@@ -148,6 +148,7 @@ put_outcome(struct line *line, const struct txn *txn)
     snprintf(tls, sizeof tls, "%s/%s", version ? version : "-", resumed ? "resumed" : "full");
     put_number(line, "bytes_in", (long long) txn->up_body.passed);
     put_number(line, "bytes_out", (long long) txn->down_body.passed);
+    put_number(line, "t_head", txn->head_ms);
     put_time(line, "t_pick", txn, txn->picked_ms);
     put_time(line, "t_connect", txn, txn->sent_ms);
     put_time(line, "t_upload", txn, txn->uploaded_ms);

@@ -203,6 +203,8 @@ txn_begin(struct session *session, enum failure failure)
     txn->member = -1;
     txn->protocol = PROTOCOL_NONE;
     txn->began_ms = txn->active_ms = loop_now_ms(proxy->loop);
+    if (session->state == SESSION_HEAD)
+        txn->head_ms = txn->began_ms - session->since_ms;
     txn->minor = 1;
     if (failure && txn_keep_line(txn, proxy->head))
         txn_fail(txn, failure);

@@ -176,6 +176,8 @@ take_response(struct txn *txn, struct slice bytes)
         enum head_scan_result result =
             head_scan(&scan, &limits, bytes.data, bytes.len, &size, &failure);
 
+        if (memcmp(bytes.data, "HTTP/1.", bytes.len < 7 ? bytes.len : 7) != 0)
+            return txn_failed(txn, FAIL_BAD_RESPONSE);
         if (result == HEAD_PARTIAL)
             break;
         if (result == HEAD_REFUSED)

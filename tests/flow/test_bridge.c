@@ -17,7 +17,7 @@ TestSuite(bridge, .fini = lab_finish, .timeout = 120);
 static void
 expect_refused(struct lab *lab, const char *end)
 {
-    struct tool_result *got = curl(lab, "/EWS/mrsproxy.svc?refused", "--header",
+    struct tool_result *got = curl(lab, "/EWS/mrsproxy.svc?refused", "--insecure", "--header",
         "X-Sim: status=200 size=1", "--data", "secret", "--output", "/dev/null", "--write-out",
         "%{http_code}", NULL);
     char *line = lab_access_line(lab, "mrsproxy.svc?refused");

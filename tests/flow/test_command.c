@@ -46,7 +46,7 @@ Test(command, version_and_help_are_answers)
 Test(command, wrong_usage_is_exit_code_2_on_stderr)
 {
     static const char *const rows[][2]
-        = { { NULL, NULL }, { "frobnicate", NULL }, { "run", "--frobnicate" }, { "run", NULL } };
+        = { { NULL, NULL }, { "frobnicate", NULL }, { "run", "--frobnicate" }, { "run", "x" } };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct tool_result *got = casgate_run(rows[i][0], rows[i][1], NULL);

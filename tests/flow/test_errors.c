@@ -177,7 +177,7 @@ Test(errors, a_server_that_does_not_answer_in_time_is_504)
     struct lab *lab = lab_start(&(struct lab_options) {
         .farm = "  bridge: {verify: same-certificate}\n  routes: {owa: {first-byte: 1s}}\n" });
 
-    expect_error(lab, "GET /owa/ HTTP/1.1\r\n" HOST "X-Sim: no-answer=1\r\n\r\n", 504,
+    expect_error(lab, "GET /owa/ HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\n\r\n", 504,
         "FIRST_BYTE_TIMEOUT");
 }
 

@@ -91,7 +91,7 @@ Test(reload, twenty_reloads_under_traffic_cut_nothing)
         pings[i] = lab_client(lab);
         client_print(pings[i],
             "POST /Microsoft-Server-ActiveSync?Cmd=Ping HTTP/1.1\r\n" HOST
-            "X-Sim: no-answer=1\r\nContent-Length: 0\r\n\r\n");
+            "X-Sim: stall=1\r\nContent-Length: 0\r\n\r\n");
     }
     for (int i = 0; i < PAIRS; i++)
         pairs[i] = channels_open(lab);

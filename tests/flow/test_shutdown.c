@@ -54,7 +54,7 @@ Test(shutdown, new_connections_are_refused_meanwhile)
     struct client *busy = lab_client(lab);
     struct client *late = NULL;
 
-    client_print(busy, "GET /owa/ HTTP/1.1\r\n" HOST "X-Sim: no-answer=1\r\n\r\n");
+    client_print(busy, "GET /owa/ HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\n\r\n");
     json_decref(sim_wait_event(lab_sim(lab), "request", NULL, SOON_MS));
     lab_terminate(lab);
     free(lab_fact(lab, "stopping"));
@@ -71,7 +71,7 @@ Test(shutdown, the_deadline_ends_what_never_would)
     struct client *client = lab_client(lab);
     int64_t began;
 
-    client_print(client, "GET /owa/?hanging HTTP/1.1\r\n" HOST "X-Sim: no-answer=1\r\n\r\n");
+    client_print(client, "GET /owa/?hanging HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\n\r\n");
     json_decref(sim_wait_event(lab_sim(lab), "request", NULL, SOON_MS));
     began = now_ms();
     lab_terminate(lab);

@@ -172,7 +172,8 @@ read_head(struct session *session)
     struct slice bytes;
     ssize_t n;
 
-    if (!conn_can_read(&session->conn))
+    if (!conn_can_read(&session->conn) &&
+        (session->state == SESSION_IDLE || !conn_may_hide_fault(&session->conn)))
         return false;
     n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
     if (n == CONN_WAIT)

@@ -207,7 +207,7 @@ step_await(struct txn *txn)
         struct slice bytes = { proxy->scratch, 0 };
         ssize_t n;
 
-        if (!conn_can_read(&lease->conn))
+        if (!conn_can_read(&lease->conn) && !conn_may_hide_fault(&lease->conn))
             return WAIT;
         n = conn_read(&lease->conn, proxy->scratch, PROXY_SCRATCH);
         if (n == CONN_WAIT)

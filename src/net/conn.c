@@ -2,9 +2,9 @@
  * conn: sockets and OpenSSL, brought to one shape.
  *
  * A descriptor is registered once with EV_READ|EV_WRITE|EV_CLOSED|EV_ET and never touched again, so the
- * request path makes no epoll_ctl. Edges set flags; a flag is cleared when the kernel says EAGAIN, or when
- * it gave less than was asked for: then a new edge is certain, and the read that would only say EAGAIN is
- * saved. After EPOLLRDHUP no further edge comes, so from then on reading goes to the end.
+ * request path makes no epoll_ctl. Edges set flags; the kernel's EAGAIN clears them. A short read does not: a
+ * reset that came right behind the bytes shares their edge, libevent tells EPOLLERR as EV_READ|EV_WRITE like
+ * any data, and no further edge would come. After EPOLLRDHUP, too, reading goes to the end.
  *
  * What leaves is gathered in a buffer of the thread, so that several TLS records take one system call. Between
  * two calls of this room it is empty. conn_tls.c has the OpenSSL side.
@@ -107,11 +107,8 @@ conn_receive(struct conn *conn, void *data, size_t size)
     do
         n = recv(conn->fd, data, size, 0);
     while (n < 0 && errno == EINTR);
-    if (n > 0) {
-        if ((size_t) n < size && !(conn->flags & FLAG_FIN))
-            conn->flags &= ~(unsigned) FLAG_READ;
+    if (n > 0)
         return n;
-    }
     if (n == 0)
         return CONN_EOF;
     if (errno == EAGAIN) {

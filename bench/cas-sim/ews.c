@@ -12,6 +12,7 @@
 #include "conn.h"
 #include "iis_path.h"
 #include "plays.h"
+#include "record.h"
 #include "reply.h"
 #include "sim.h"
 
@@ -50,6 +51,7 @@ stream_tick(struct exchange *x)
         return;
     }
     x->ticks++;
+    record_note(conn_place(x->conn), "piece", NULL, (struct text) { 0 });
     reply_body(x, envelope, sizeof envelope - 1);
     conn_set_timer(x->conn, b->interval_ms >= 0 ? b->interval_ms : sim_protocol_ms(HEARTBEAT_MS));
 }

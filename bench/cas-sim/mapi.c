@@ -114,6 +114,7 @@ static void
 mapi_tick(struct exchange *x)
 {
     x->ticks++;
+    record_note(conn_place(x->conn), "piece", NULL, (struct text) { 0 });
     reply_body(x, "PENDING\r\n", 9);
     wait_for_tick(x);
 }

@@ -13,6 +13,7 @@
  */
 #include "conn.h"
 #include "plays.h"
+#include "record.h"
 #include "reply.h"
 #include "sim.h"
 
@@ -144,6 +145,7 @@ poll_tick(struct exchange *x)
         return;
     }
     x->ticks++;
+    record_note(conn_place(x->conn), "piece", NULL, (struct text) { 0 });
     reply_body(x, frame, sizeof frame - 1);
     conn_set_timer(x->conn, x->behave.interval_ms >= 0 ? x->behave.interval_ms
                    : sim_protocol_ms(FRAME_MS));

@@ -51,7 +51,8 @@ enum {
     TXN_ANSWERED = 128,     /* the response's head has gone to the client */
     TXN_CLOSE = 256,        /* the client's connection ends after this response */
     TXN_CHANNEL = 512,      /* an RPC channel */
-    TXN_LEASE_ENDS = 1024   /* the server closes its connection after this response */
+    TXN_LEASE_ENDS = 1024,  /* the server closes its connection after this response */
+    TXN_STALLED = 2048      /* the stall alarm has been given */
 };
 
 struct txn {
@@ -78,6 +79,7 @@ struct txn {
     int64_t uploaded_ms;      /* the whole request left */
     int64_t first_ms;         /* the response's first byte came */
     int64_t active_ms;        /* a byte last moved, either way */
+    int64_t heard_ms;         /* a byte of the response last came */
     const char *detail;       /* more about the failure; static text or NULL */
     enum protocol protocol;
     enum txn_step step;
@@ -101,7 +103,11 @@ bool txn_run(struct txn *txn);
 /* Trouble from outside the steps: a deadline, or the end of everything. Then run it. */
 void txn_fail(struct txn *txn, enum failure failure);
 
-/* Loop time of the nearest deadline and what passing it means; INT64_MAX: none. */
+/* Says in the log that a started response has been silent for its route's stall alarm: once, and nothing
+ * ends. */
+void txn_alarm(struct txn *txn);
+
+/* Loop time of the nearest deadline and what passing it means, FAIL_NONE: the stall alarm; INT64_MAX: none. */
 int64_t txn_deadline(const struct txn *txn, enum failure *ret_failure);
 
 /* May the client's connection go on after it? */

@@ -361,7 +361,10 @@ on_deadline(struct session *session, enum failure failure)
         begin(session, FAIL_HEAD_TIMEOUT);
         break;
     case SESSION_BUSY:
-        txn_fail(session->txn, failure);
+        if (failure)
+            txn_fail(session->txn, failure);
+        else
+            txn_alarm(session->txn);
         break;
     case SESSION_IDLE:
         session_linger(session);

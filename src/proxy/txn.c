@@ -250,7 +250,20 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
     if (txn->step == TXN_AWAIT || txn->step == TXN_RELAY)
         nearer(after(txn->active_ms, txn->limits->idle_ms), FAIL_IDLE_TIMEOUT, &due_ms,
             ret_failure);
+    if (txn->step == TXN_RELAY && !txn->down.done && !(txn->flags & TXN_STALLED))
+        nearer(after(txn->heard_ms, txn->limits->stall_alarm_ms), FAIL_NONE, &due_ms, ret_failure);
     return due_ms;
+}
+
+void
+txn_alarm(struct txn *txn)
+{
+    txn->flags |= TXN_STALLED;
+    log_fact(LOG_LEVEL_WARNING, "txn",
+        "%016llx: %s, %s: a response has begun and stands still for %lld s: %s (stall-alarm)",
+        (unsigned long long) txn->id, preset_route(txn->protocol)->key, txn->server->name,
+        (long long) (now_ms(txn) - txn->heard_ms) / 1000,
+        conn_is_blocked(client_of(txn)) ? "the client takes no more" : "the server is silent");
 }
 
 bool

@@ -274,8 +274,10 @@ run_down(struct txn *txn, struct slice lead)
     if (txn->down.done && !lead.len)
         return NEXT;
     result = relay_run(&txn->down, lead, have, proxy->scratch, PROXY_SCRATCH);
-    if (txn->down.bytes != before || lead.len)
+    if (txn->down.bytes != before || lead.len) {
         note_activity(txn);
+        txn->heard_ms = txn->active_ms;
+    }
     switch (result) {
     case RELAY_DONE:
         return NEXT;

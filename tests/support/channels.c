@@ -41,9 +41,8 @@ channels_send_head(struct client *client, const char *method, const char *length
         method, length);
 }
 
-/* Sends an opening PDU with this pair's cookie in it. */
-static void
-send_opening(struct client *client, const char *pdu, size_t len, unsigned number)
+void
+channels_send_opening(struct client *client, const char *pdu, size_t len, unsigned number)
 {
     char own[CHANNELS_B1_LEN];
 
@@ -53,23 +52,28 @@ send_opening(struct client *client, const char *pdu, size_t len, unsigned number
 }
 
 struct channels
-channels_open(const struct lab *lab)
+channels_open_over(struct client *in, struct client *out)
 {
     static unsigned number;
-    struct channels channels = { .in = lab_client(lab), .out = lab_client(lab) };
+    struct channels channels = { .in = in, .out = out, .number = ++number };
 
-    number++;
     channels_send_head(channels.out, "RPC_OUT_DATA", "76");
-    send_opening(channels.out, channels_a1, CHANNELS_A1_LEN, number);
+    channels_send_opening(channels.out, channels_a1, CHANNELS_A1_LEN, number);
     channels.reply = reply_read_head(channels.out, "RPC_OUT_DATA", SOON_MS);
     cr_assert_eq(channels.reply->status, 200, "%s", channels.reply->head);
     channels.opened_ms = -now_ms();
     channels_send_head(channels.in, "RPC_IN_DATA", "1073741824");
-    send_opening(channels.in, channels_b1, CHANNELS_B1_LEN, number);
+    channels_send_opening(channels.in, channels_b1, CHANNELS_B1_LEN, number);
     cr_assert(reply_read_body(channels.out, channels.reply, CHANNELS_OPENED_LEN, SOON_MS),
         "OUT brought %zu bytes", channels.reply->body_len);
     channels.opened_ms += now_ms();
     return channels;
+}
+
+struct channels
+channels_open(const struct lab *lab)
+{
+    return channels_open_over(lab_client(lab), lab_client(lab));
 }
 
 bool

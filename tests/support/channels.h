@@ -31,6 +31,7 @@ struct channels {
     struct client *in;   /* owned; NULL once given away */
     struct client *out;  /* owned; NULL once given away */
     struct reply *reply; /* owned; the OUT answer, unfinished */
+    unsigned number;     /* names the virtual connection; see channels_send_opening */
     size_t pings;        /* sent and seen to come back */
     int64_t opened_ms;   /* from the IN request's first byte to the whole C2 */
 };
@@ -38,7 +39,14 @@ struct channels {
 /* The head of a channel's request with its Content-Length. */
 void channels_send_head(struct client *client, const char *method, const char *length);
 
-/* Opens both and waits until they are matched. Fails the test when they are not. */
+/* Sends an opening PDU (channels_a1, channels_b1) that names the virtual connection of that number. */
+void channels_send_opening(struct client *client, const char *pdu, size_t len, unsigned number);
+
+/* Opens both over connections of the caller, which become the pair's, and waits until they are matched.
+ * Fails the test when they are not. */
+struct channels channels_open_over(struct client *in, struct client *out);
+
+/* Opens both through the lab's casgate and waits until they are matched. Fails the test when they are not. */
 struct channels channels_open(const struct lab *lab);
 
 /* Sends one ping on IN and waits for it on OUT. */

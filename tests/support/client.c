@@ -214,6 +214,14 @@ client_send(struct client *client, const void *data, size_t len)
 }
 
 bool
+client_is_silent(struct client *client, int64_t for_ms)
+{
+    char byte;
+
+    return client_read(client, &byte, 1, for_ms) == -1;
+}
+
+bool
 client_print(struct client *client, const char *format, ...)
 {
     va_list args;

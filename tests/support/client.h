@@ -54,6 +54,9 @@ long client_read(struct client *client, void *buffer, size_t size, int64_t timeo
 /* Reads exactly len bytes. False: ended or timed out before. */
 bool client_read_exactly(struct client *client, void *buffer, size_t len, int64_t timeout_ms);
 
+/* True when for so long nothing comes, not even the end of the connection. */
+bool client_is_silent(struct client *client, int64_t for_ms);
+
 /* Waits for the end of the connection; bytes that come meanwhile are thrown away. */
 enum client_end client_wait_end(struct client *client, int64_t timeout_ms);
 

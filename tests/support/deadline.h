@@ -12,6 +12,9 @@ enum { SOON_MS = 10000 };
 /* The monotonic clock, in ms. */
 int64_t now_ms(void);
 
+/* The same clock in microseconds, as in the events of the simulated farm. */
+int64_t now_us(void);
+
 /* The moment that is `ms` from now. */
 int64_t deadline_in(int64_t ms);
 

@@ -25,6 +25,7 @@
 struct lab {
     char directory[256];       /* of the configuration and logs; removed at the end */
     char config[280];          /* path of casgate.yaml */
+    const char *second;        /* borrowed; lines of the second farm; NULL: there is one */
     const char *certificate;   /* borrowed; name of casgate's certificate */
     struct process *casgate;   /* owned */
     struct sim *sim;           /* owned */
@@ -50,6 +51,12 @@ lab_is_sanitized(void)
     return place_of("CASGATE_SANITIZED", NULL) != NULL;
 }
 
+bool
+lab_is_full(void)
+{
+    return place_of("TEST_FULL", NULL) != NULL || place_of("CASGATE_TEST_FULL", NULL) != NULL;
+}
+
 const char *
 lab_file(const char *name)
 {
@@ -63,12 +70,28 @@ lab_file(const char *name)
 }
 
 static void
-write_servers(FILE *file, struct sim *sim)
+write_servers(FILE *file, struct sim *sim, unsigned first, unsigned last)
 {
-    fprintf(file, "  servers:\n");
-    for (unsigned i = 1; i <= sim_server_count(sim); i++)
+    fprintf(file, "  preset: exchange-2013\n  servers:\n");
+    for (unsigned i = first; i <= last; i++)
         fprintf(file, "    - {name: cas%u, address: 127.0.0.1, http-port: %u, https-port: %u}\n", i,
             sim_plain_port(sim, i), sim_tls_port(sim, i));
+}
+
+static void
+write_farms(FILE *file, const struct lab *lab, const char *farm)
+{
+    unsigned count = sim_server_count(lab->sim);
+    unsigned first = lab->second ? count / 2 : count;
+
+    fprintf(file, lab->second ? "farms:\n- name: first\n" : "farm:\n");
+    write_servers(file, lab->sim, 1, first);
+    fprintf(file, "%s", farm ? farm : "  bridge: {verify: same-certificate}\n");
+    if (!lab->second)
+        return;
+    fprintf(file, "- name: second\n");
+    write_servers(file, lab->sim, first + 1, count);
+    fprintf(file, "%s", lab->second);
 }
 
 void
@@ -89,9 +112,8 @@ lab_configure(struct lab *lab, const char *yaml, const char *farm)
         fprintf(file, "certificate: {chain: %s, key: %s}\n", lab_file(chain), lab_file(key));
     if (!yaml || !strstr(yaml, "workers:"))
         fprintf(file, "workers: 2\n");
-    fprintf(file, "farm:\n  preset: exchange-2013\n");
-    write_servers(file, lab->sim);
-    fprintf(file, "%s", farm ? farm : "  bridge: {verify: same-certificate}\n");
+    if (!yaml || !strstr(yaml, "farm:"))
+        write_farms(file, lab, farm);
     fprintf(file, "%s", yaml ? yaml : "");
     cr_assert(fclose(file) == 0 && rename(next, lab->config) == 0, "cannot write %s", lab->config);
 }
@@ -140,6 +162,7 @@ lab_start(const struct lab_options *options)
     cr_assert(mkdtemp(lab->directory), "no directory in %s", base);
     snprintf(lab->config, sizeof(lab->config), "%s/casgate.yaml", lab->directory);
     lab->certificate = options->certificate ? options->certificate : "server";
+    lab->second = options->second;
     lab->sim = sim_start(&(struct sim_options) {
         .program = place_of("CAS_SIM", TEST_CAS_SIM),
         .servers = options->servers ? options->servers : 2,

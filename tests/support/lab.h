@@ -27,13 +27,23 @@ struct lab; /* opaque */
 struct lab_options {
     unsigned servers;        /* simulated CAS; 0: two */
     const char *yaml;        /* further top-level lines of the configuration, which may replace
-                                `workers` and `certificate`; NULL: none */
+                                `workers`, `certificate` and `farm`; NULL: none */
     const char *farm;        /* lines of `farm:`, indented by two, instead of `bridge: {verify:
                                 same-certificate}`; NULL: that */
     const char *certificate; /* the certificate that casgate shows; NULL: "server" */
     const char *cas_certificate; /* the one that the CAS show; NULL: "server" */
+    const char *second;      /* lines, indented by two, of a second farm with its `hosts`; the second
+                                half of the simulated CAS are its servers; NULL: one farm */
     const char *clock_rate;  /* "60": both programs live a minute in a second; NULL: real time */
 };
+
+/* For a lab with a fast clock: top-level and farm lines that keep limits which are not the test's subject
+ * from shrinking to milliseconds. */
+#define LAB_PATIENT                                                                                \
+    "tls: {handshake-timeout: 1h}\n"                                                               \
+    "timeouts: {client-header: 1h, client-keep-alive: 24h, connect: 1h, backend-handshake: 1h,"    \
+    " backend-idle: 24h, linger: 10m}\n"
+#define LAB_UNPROBED "  bridge: {verify: same-certificate}\n  health: {enabled: false}\n"
 
 /* Starts the farm and casgate and waits until both listen. Fails the test, with what they said, when
  * they do not. options may be NULL. */
@@ -42,6 +52,9 @@ struct lab *lab_start(const struct lab_options *options);
 /* Suite end function: stops casgate by SIGTERM and fails the test unless it exits 0 in time and no
  * sanitizer spoke. Also after a failed assertion, then with casgate's facts printed. */
 void lab_finish(void);
+
+/* Are long runs wanted? (TEST_FULL or CASGATE_TEST_FULL) */
+bool lab_is_full(void);
 
 /* Is casgate built with a sanitizer? Then it is slower and larger than it promises to be. */
 bool lab_is_sanitized(void);

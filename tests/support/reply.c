@@ -246,6 +246,13 @@ reply_read(struct client *client, const char *method)
     return reply;
 }
 
+struct reply *
+reply_ask(struct client *client, const char *method, const char *target, const char *rest)
+{
+    client_print(client, "%s %s HTTP/1.1\r\nHost: mail.contoso.test\r\n%s", method, target, rest);
+    return reply_read(client, method);
+}
+
 void
 reply_destroy(struct reply *reply)
 {

@@ -40,6 +40,11 @@ bool reply_read_body(struct client *client, struct reply *reply, size_t len, int
 /* Head and body to its end; 1xx skipped. Fails the test unless an end (whole or cut) comes in time. */
 struct reply *reply_read(struct client *client, const char *method);
 
+/* Sends `method target HTTP/1.1`, Host mail.contoso.test and `rest` (further header lines, the empty
+ * line, perhaps a body) and reads the answer to its end. */
+struct reply *reply_ask(struct client *client, const char *method, const char *target,
+    const char *rest);
+
 void reply_destroy(struct reply *reply);
 
 /* The first value of a header line (case ignored) without surrounding blanks, owned by the caller;

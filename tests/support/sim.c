@@ -249,6 +249,29 @@ sim_count(struct sim *sim, const char *kind, const char *text)
     return scan_events(sim, kind, text, NULL);
 }
 
+size_t
+sim_event_times(struct sim *sim, const char *kind, int64_t *ret_us, size_t max)
+{
+    int64_t deadline = deadline_in(SOON_MS);
+    char wanted[64];
+    size_t count = 0;
+
+    snprintf(wanted, sizeof(wanted), "events %lld", (long long)sim->forgotten);
+    ask(sim, wanted);
+    snprintf(wanted, sizeof(wanted), "\"kind\":\"%s\"", kind);
+    for (;;) {
+        char *line = read_answer_line(sim, deadline);
+        const char *time = strstr(line, "\"t_us\":");
+        bool last = strcmp(line, "end") == 0;
+
+        if (time && strstr(line, wanted) && count < max)
+            ret_us[count++] = strtoll(time + 7, NULL, 10);
+        free(line);
+        if (last)
+            return count;
+    }
+}
+
 void
 sim_forget(struct sim *sim)
 {
@@ -272,6 +295,12 @@ sim_last_head(struct sim *sim)
     json_decref(event);
     free(line);
     return head;
+}
+
+unsigned char
+sim_pattern(uint64_t i)
+{
+    return (unsigned char)(i * 31 + (i >> 8) * 17 + 7);
 }
 
 const char *

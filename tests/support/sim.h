@@ -41,6 +41,10 @@ json_t *sim_stats(struct sim *sim);
  * waited for; owned by the caller. NULL: none came in time. */
 json_t *sim_wait_event(struct sim *sim, const char *kind, const char *text, int64_t timeout_ms);
 
+/* The moments (now_us) of the events of a kind after the last sim_forget, oldest first, at most max of them.
+ * Returns how many were written. */
+size_t sim_event_times(struct sim *sim, const char *kind, int64_t *ret_us, size_t max);
+
 /* How many such events are there now? */
 size_t sim_count(struct sim *sim, const char *kind, const char *text);
 
@@ -50,6 +54,9 @@ void sim_forget(struct sim *sim);
 /* The head of the latest request that any server got, as it came; owned by the caller. Fails the test
  * when there was none. */
 char *sim_last_head(struct sim *sim);
+
+/* Byte i of every body that X-Sim's `size` makes, and of every OAB file. */
+unsigned char sim_pattern(uint64_t i);
 
 /* A member of an event: text (borrowed, "" when missing) or number (0 when missing). */
 const char *event_text(const json_t *event, const char *name);

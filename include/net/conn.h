@@ -97,6 +97,9 @@ bool conn_can_read(const struct conn *conn);
  * hidden a reset (libevent tells an error as readiness, once), and conn_read must be called once more. */
 bool conn_may_hide_fault(struct conn *conn);
 
+/* Would conn_may_hide_fault say true? */
+bool conn_was_short(const struct conn *conn);
+
 /* Writes all; what the kernel does not take waits. Up to 16 KiB in one TLS record, larger pieces without
  * copying. After a fault bytes are dropped and conn_has_failed says so. */
 void conn_write(struct conn *conn, const struct iovec *pieces, int count);

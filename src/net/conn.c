@@ -309,9 +309,15 @@ conn_unread(struct conn *conn, const void *data, size_t len)
 }
 
 bool
+conn_was_short(const struct conn *conn)
+{
+    return (conn->flags & FLAG_SHORT) && conn->state == CONN_OPEN;
+}
+
+bool
 conn_may_hide_fault(struct conn *conn)
 {
-    if (!(conn->flags & FLAG_SHORT) || conn->state != CONN_OPEN)
+    if (!conn_was_short(conn))
         return false;
     conn->flags &= ~(unsigned) FLAG_SHORT;
     conn->flags |= FLAG_READ;

@@ -364,7 +364,7 @@ on_deadline(struct session *session, enum failure failure)
         if (failure)
             txn_fail(session->txn, failure);
         else
-            txn_alarm(session->txn);
+            txn_look(session->txn);
         break;
     case SESSION_IDLE:
         session_linger(session);

@@ -93,6 +93,13 @@ ssize_t conn_read_ahead(struct conn *conn, size_t limit);
 /* Is there reason to call conn_read? */
 bool conn_can_read(const struct conn *conn);
 
+/* Before waiting for the rest of an unfinished message: true if the last read, because it was short, may have
+ * hidden a reset (libevent tells an error as readiness, once), and conn_read must be called once more. */
+bool conn_may_hide_fault(struct conn *conn);
+
+/* Would conn_may_hide_fault say true? */
+bool conn_was_short(const struct conn *conn);
+
 /* Writes all; what the kernel does not take waits. Up to 16 KiB in one TLS record, larger pieces without
  * copying. After a fault bytes are dropped and conn_has_failed says so. */
 void conn_write(struct conn *conn, const struct iovec *pieces, int count);

@@ -88,7 +88,7 @@ struct txn {
     unsigned flags;           /* of the list above */
     unsigned status;          /* sent to the client; 0: none */
     uint16_t interim;         /* 1xx responses so far */
-    int8_t member;            /* of the farm, the server chosen; -1: none */
+    int8_t member;            /* of the farm, the server chosen; -1: none, or one that has left it */
     uint8_t minor;            /* of the request's HTTP/1.minor */
     bool bridged;
 };
@@ -103,11 +103,11 @@ bool txn_run(struct txn *txn);
 /* Trouble from outside the steps: a deadline, or the end of everything. Then run it. */
 void txn_fail(struct txn *txn, enum failure failure);
 
-/* Says in the log that a started response has been silent for its route's stall alarm: once, and nothing
- * ends. */
-void txn_alarm(struct txn *txn);
+/* A deadline that ends nothing: looks whether the client's last bytes hid a reset (then run it), and says in the
+ * log, once, that a started response has been silent for its route's stall alarm. */
+void txn_look(struct txn *txn);
 
-/* Loop time of the nearest deadline and what passing it means, FAIL_NONE: the stall alarm; INT64_MAX: none. */
+/* Loop time of the nearest deadline and what passing it means; FAIL_NONE: txn_look; INT64_MAX: none. */
 int64_t txn_deadline(const struct txn *txn, enum failure *ret_failure);
 
 /* May the client's connection go on after it? */

@@ -2,9 +2,11 @@
  * conn: sockets and OpenSSL, brought to one shape.
  *
  * A descriptor is registered once with EV_READ|EV_WRITE|EV_CLOSED|EV_ET and never touched again, so the
- * request path makes no epoll_ctl. Edges set flags; the kernel's EAGAIN clears them. A short read does not: a
- * reset that came right behind the bytes shares their edge, libevent tells EPOLLERR as EV_READ|EV_WRITE like
- * any data, and no further edge would come. After EPOLLRDHUP, too, reading goes to the end.
+ * request path makes no epoll_ctl. Edges set flags; a flag is cleared when the kernel says EAGAIN, or when
+ * it gave less than was asked for: then more bytes mean a new edge, and the read that would only say EAGAIN is
+ * saved. After EPOLLRDHUP no further edge comes, so from then on reading goes to the end. A reset behind the
+ * bytes gives no new edge either, and libevent does not tell it from readiness: whoever is about to wait for the
+ * rest of a message asks conn_may_hide_fault first.
  *
  * What leaves is gathered in a buffer of the thread, so that several TLS records take one system call. Between
  * two calls of this room it is empty. conn_tls.c has the OpenSSL side.
@@ -53,7 +55,7 @@ kernel_send(struct conn *conn, const struct iovec *pieces, int count, size_t len
         n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN)
-        conn_fault(conn, FLAG_WRITE_FAULT, errno);
+        conn_fault(conn, FLAG_WRITE_FAULT | FLAG_READ, errno); /* reading tells the rest */
     if (n < (ssize_t) len)
         conn->flags &= ~(unsigned) FLAG_WRITE;
     return n < 0 ? 0 : (size_t) n;
@@ -107,8 +109,13 @@ conn_receive(struct conn *conn, void *data, size_t size)
     do
         n = recv(conn->fd, data, size, 0);
     while (n < 0 && errno == EINTR);
-    if (n > 0)
+    if (n > 0) {
+        if ((size_t) n < size && !(conn->flags & FLAG_FIN)) {
+            conn->flags &= ~(unsigned) FLAG_READ;
+            conn->flags |= FLAG_SHORT;
+        }
         return n;
+    }
     if (n == 0)
         return CONN_EOF;
     if (errno == EAGAIN) {
@@ -302,6 +309,22 @@ conn_unread(struct conn *conn, const void *data, size_t len)
 }
 
 bool
+conn_was_short(const struct conn *conn)
+{
+    return (conn->flags & FLAG_SHORT) && conn->state == CONN_OPEN;
+}
+
+bool
+conn_may_hide_fault(struct conn *conn)
+{
+    if (!conn_was_short(conn))
+        return false;
+    conn->flags &= ~(unsigned) FLAG_SHORT;
+    conn->flags |= FLAG_READ;
+    return true;
+}
+
+bool
 conn_can_read(const struct conn *conn)
 {
     return buffer_len(&conn->ahead) ||
@@ -334,6 +357,7 @@ conn_write(struct conn *conn, const struct iovec *pieces, int count)
     if (len == 0 || conn->state != CONN_OPEN || (conn->flags & (FLAG_WRITE_FAULT | FLAG_SHUT)))
         return;
     conn->bytes_out += len;
+    conn->flags &= ~(unsigned) FLAG_SHORT; /* a hidden reset shows in writing */
     if (conn->ssl)
         conn_tls_write(conn, pieces, count);
     else

@@ -16,7 +16,8 @@ enum {
     FLAG_WRITE_FAULT = 32, /* writing is over */
     FLAG_MORE = 64,        /* OpenSSL may hold whole records that were not asked for yet */
     FLAG_SHUT = 128,       /* conn_shutdown was called */
-    FLAG_FIN_SENT = 256    /* and all that waited has left */
+    FLAG_FIN_SENT = 256,   /* and all that waited has left */
+    FLAG_SHORT = 512       /* the last recv gave less than was asked for */
 };
 
 /* Records a fault; the first one's errno is kept. */

@@ -51,7 +51,8 @@ relay_run(struct relay *relay, struct slice lead, struct slice have, char *scrat
             result = RELAY_DONE;
         else if (conn_has_failed(relay->to))
             result = RELAY_TO_FAILED;
-        else if (conn_is_blocked(relay->to) || !conn_can_read(relay->from))
+        else if (conn_is_blocked(relay->to) ||
+            (!conn_can_read(relay->from) && !conn_may_hide_fault(relay->from)))
             result = RELAY_WAIT;
         if (result != RELAY_AGAIN)
             break;

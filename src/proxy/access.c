@@ -30,7 +30,7 @@ static const char *const step_names[TXN_STEP_COUNT] = {
 #undef ROW
 };
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 put(struct line *line, const char *format, ...)
 {
     size_t room = sizeof line->text - line->len;

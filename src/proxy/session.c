@@ -14,6 +14,7 @@
  */
 #include "proxy/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -172,7 +173,8 @@ read_head(struct session *session)
     struct slice bytes;
     ssize_t n;
 
-    if (!conn_can_read(&session->conn))
+    if (!conn_can_read(&session->conn) &&
+        (session->state == SESSION_IDLE || !conn_may_hide_fault(&session->conn)))
         return false;
     n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
     if (n == CONN_WAIT)
@@ -214,7 +216,7 @@ run_txn(struct session *session)
     buffer_clear(&session->head); /* the request has been written anew */
     if (!over)
         return false;
-    keeps = txn_keeps_client(session->txn) && !session->last && !proxy->stopping;
+    keeps = txn_keeps_client(session->txn);
     proxy->busy_count--;
     proxy->requests++;
     txn_end(session->txn);
@@ -362,7 +364,7 @@ on_deadline(struct session *session, enum failure failure)
         if (failure)
             txn_fail(session->txn, failure);
         else
-            txn_alarm(session->txn);
+            txn_look(session->txn);
         break;
     case SESSION_IDLE:
         session_linger(session);
@@ -471,8 +473,10 @@ session_open_lease(struct session *session, struct view *view, struct farm *farm
     struct ssl_st *ssl = NULL;
     struct lease *lease;
 
-    if (bridged && !(ssl = tls_connect(view->tls, farm->index, (size_t) member)))
+    if (bridged && !(ssl = tls_connect(view->tls, farm->index, (size_t) member))) {
+        errno = ENOMEM;
         return NULL;
+    }
     lease = lease_open(session->proxy->loop, farm, member, ssl, on_lease_event, session);
     if (!lease)
         return NULL;

@@ -23,6 +23,8 @@
 #include "proxy/access.h"
 #include "txn_parts.h"
 
+enum { CLIENT_LOOK_MS = 500 };
+
 /* --- replies of our own -------------------------------------------------------------------------- */
 
 void
@@ -228,6 +230,19 @@ nearer(int64_t due_ms, enum failure failure, int64_t *ret_due_ms, enum failure *
     *ret_failure = failure;
 }
 
+static bool
+is_stall_watched(const struct txn *txn)
+{
+    return txn->step == TXN_RELAY && !txn->down.done && !(txn->flags & TXN_STALLED);
+}
+
+/* A request that hangs: if its last bytes and a reset came together, nothing else will tell. */
+static bool
+is_client_watched(const struct txn *txn)
+{
+    return (txn->step == TXN_AWAIT || txn->step == TXN_RELAY) && conn_was_short(client_of(txn));
+}
+
 int64_t
 txn_deadline(const struct txn *txn, enum failure *ret_failure)
 {
@@ -250,14 +265,20 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
     if (txn->step == TXN_AWAIT || txn->step == TXN_RELAY)
         nearer(after(txn->active_ms, txn->limits->idle_ms), FAIL_IDLE_TIMEOUT, &due_ms,
             ret_failure);
-    if (txn->step == TXN_RELAY && !txn->down.done && !(txn->flags & TXN_STALLED))
+    if (is_stall_watched(txn))
         nearer(after(txn->heard_ms, txn->limits->stall_alarm_ms), FAIL_NONE, &due_ms, ret_failure);
+    if (is_client_watched(txn))
+        nearer(after(txn->active_ms, CLIENT_LOOK_MS), FAIL_NONE, &due_ms, ret_failure);
     return due_ms;
 }
 
 void
-txn_alarm(struct txn *txn)
+txn_look(struct txn *txn)
 {
+    conn_may_hide_fault(client_of(txn));
+    if (!is_stall_watched(txn) ||
+        now_ms(txn) < after(txn->heard_ms, txn->limits->stall_alarm_ms))
+        return;
     txn->flags |= TXN_STALLED;
     log_fact(LOG_LEVEL_WARNING, "txn",
         "%016llx: %s, %s: a response has begun and stands still for %lld s: %s (stall-alarm)",
@@ -269,7 +290,8 @@ txn_alarm(struct txn *txn)
 bool
 txn_keeps_client(const struct txn *txn)
 {
-    return (txn->flags & TXN_PERSISTENT) && !(txn->flags & TXN_CLOSE);
+    return (txn->flags & TXN_PERSISTENT) && !(txn->flags & TXN_CLOSE) && !txn->session->last &&
+        !proxy_of(txn)->stopping;
 }
 
 void

@@ -207,7 +207,7 @@ step_await(struct txn *txn)
         struct slice bytes = { proxy->scratch, 0 };
         ssize_t n;
 
-        if (!conn_can_read(&lease->conn))
+        if (!conn_can_read(&lease->conn) && !conn_may_hide_fault(&lease->conn))
             return WAIT;
         n = conn_read(&lease->conn, proxy->scratch, PROXY_SCRATCH);
         if (n == CONN_WAIT)
@@ -246,16 +246,17 @@ is_ours(void *context, struct slice host)
     return config_publishes(txn->view->config, host.data, host.len);
 }
 
-/* The client's connection must end after this response if the next request could not be found, or if the
- * identity bound to the lease ends with it. */
+/* The client's connection must end after this response if the next request could not be found, if the identity
+ * bound to the lease ends with it, or if the server has left the farm: the client then comes back to another one.
+ * In the middle of a logon it has time until the next response. */
 static void
 decide_close(struct txn *txn, const struct head *head)
 {
     const struct lease *lease = txn->lease;
 
-    if (!(txn->flags & TXN_PERSISTENT) || txn->session->last || proxy_of(txn)->stopping ||
-        (head->body == BODY_UNTIL_EOF && txn->minor == 0) ||
+    if (!txn_keeps_client(txn) || (head->body == BODY_UNTIL_EOF && txn->minor == 0) ||
         (head->body == BODY_CHUNKED && txn->minor == 0) || (lease->bound && !head->persistent) ||
+        (txn->member < 0 && head->status != 401) ||
         (!txn->up.done && ((txn->flags & TXN_UP_CUT) || !head->persistent)))
         txn->flags |= TXN_CLOSE;
 }

@@ -57,7 +57,7 @@ Test(leaving, a_client_that_leaves_a_hanging_request_is_seen_by_the_cas_within_a
 
         sim_forget(lab_sim(lab));
         client_print(client,
-            "POST %s HTTP/1.1\r\n" HOST "X-Sim: no-answer=1\r\nContent-Length: 0\r\n\r\n",
+            "POST %s HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\nContent-Length: 0\r\n\r\n",
             rows[i].target);
         event = sim_wait_event(lab_sim(lab), "request", NULL, SOON_MS);
         cr_assert(event, "%s did not arrive", rows[i].target);
@@ -73,6 +73,28 @@ Test(leaving, a_client_that_leaves_a_hanging_request_is_seen_by_the_cas_within_a
         if (rows[i].way == LEAVE_NOTIFY)
             client_destroy(client);
     }
+}
+
+/* The request's last bytes and the reset arrive together: no event of its own tells of the reset. */
+Test(leaving, a_reset_right_behind_the_request_leaves_no_long_poll_behind)
+{
+    struct lab *lab = lab_start(NULL);
+    int64_t deadline;
+    size_t open;
+
+    for (int i = 0; i < 50; i++) {
+        struct client *client = lab_client(lab);
+
+        client_print(client, "GET /owa/?hidden HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\n\r\nGET /o");
+        client_reset(client);
+    }
+    deadline = deadline_in(3000);
+    do {
+        size_t accepted = sim_count(lab_sim(lab), "accept", NULL);
+
+        open = accepted - sim_count(lab_sim(lab), "close", NULL);
+    } while (open > 0 && deadline_left(deadline) > 0);
+    cr_expect_eq(open, 0, "%zu abandoned requests live on", open);
 }
 
 Test(leaving, a_killed_curl_is_seen_by_the_cas)
@@ -147,7 +169,7 @@ Test(leaving, the_access_line_names_the_side_that_left)
     struct client *client = lab_client(lab);
     char *line;
 
-    client_print(client, "GET /owa/?left HTTP/1.1\r\n" HOST "X-Sim: no-answer=1\r\n\r\n");
+    client_print(client, "GET /owa/?left HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\n\r\n");
     json_decref(sim_wait_event(lab_sim(lab), "request", NULL, SOON_MS));
     client_destroy(client);
     line = lab_access_line(lab, "/owa/?left");

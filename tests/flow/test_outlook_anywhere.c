@@ -239,7 +239,8 @@ Test(outlook_anywhere, an_rpc_error_keeps_its_reason_of_1024_bytes)
         cr_expect_eq(line, sizeof("HTTP/1.1 503 ") - 1 + 1024, "%s: a status line of %zu bytes", rows[i][0],
             line);
         cr_expect(reply_read_body(client, reply, 15, SOON_MS));
-        cr_expect_neq(client_wait_end(client, SOON_MS), CLIENT_OPEN);
+        if (i == 0) /* most of a GiB will never be read */
+            cr_expect_neq(client_wait_end(client, SOON_MS), CLIENT_OPEN);
         reply_destroy(reply);
         client_destroy(client);
     }

@@ -42,7 +42,7 @@ open_stream(struct client *client, const char *sim, size_t *ret_envelope)
 Test(ews, notifications_stream_for_thirty_minutes_each_at_once)
 {
     struct lab *lab = lab_start(&(struct lab_options) {
-        .yaml = LAB_PATIENT, .farm = LAB_UNPROBED, .clock_rate = "600" });
+        .yaml = LAB_PATIENT, .farm = LAB_UNPROBED, .clock_rate = "1200" });
     struct client *client = lab_client(lab);
     struct reply *reply;
     size_t envelope;
@@ -53,7 +53,7 @@ Test(ews, notifications_stream_for_thirty_minutes_each_at_once)
     reply_read_body(client, reply, SIZE_MAX, SOON_MS);
     cr_expect_eq(reply->end, REPLY_WHOLE);
     reply_destroy(reply);
-    reply = open_stream(client, "count=2 interval=3400", &envelope); /* 34 minutes of silence */
+    reply = open_stream(client, "count=2 interval=1700", &envelope); /* 34 minutes of silence */
     reply_read_body(client, reply, SIZE_MAX, SOON_MS);
     cr_expect_eq(reply->end, REPLY_WHOLE);
     cr_expect_eq(reply->body_len, 2 * envelope);

@@ -1,6 +1,7 @@
 /*
- * oab: the offline address book, fetched by BITS: a HEAD, then many ranges under conditions, over days and
- * broken lines. Whatever a proxy changes in lengths, tags or encodings makes the download begin again.
+ * oab: the offline address book, fetched by BITS: a HEAD, then many ranges under conditions, over
+ * days and broken lines. Whatever a proxy changes in lengths, tags or encodings makes the download
+ * begin again.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ ask_file(struct client *client, const char *method, const char *headers)
 {
     char rest[400];
 
-    snprintf(rest, sizeof(rest), "User-Agent: Microsoft BITS/7.5\r\nX-Sim: size=%d\r\n%s\r\n", FILE_BYTES, headers);
+    snprintf(rest, sizeof(rest), "User-Agent: Microsoft BITS/7.5\r\nX-Sim: size=%d\r\n%s\r\n",
+             FILE_BYTES, headers);
     return reply_ask(client, method, FILE_TARGET, rest);
 }
 
@@ -32,7 +34,8 @@ static void
 expect_pattern(const struct reply *reply, size_t from)
 {
     for (size_t i = 0; i < reply->body_len; i++)
-        cr_assert_eq((unsigned char)reply->body[i], sim_pattern(from + i), "byte %zu is wrong", from + i);
+        cr_assert_eq((unsigned char)reply->body[i], sim_pattern(from + i), "byte %zu is wrong",
+                     from + i);
 }
 
 Test(oab, head_tells_length_and_tag_and_has_no_body)
@@ -64,18 +67,19 @@ Test(oab, ranges_and_conditions_are_the_cas_decision)
         const char *range; /* Content-Range; NULL: none */
         size_t bytes;
     } rows[] = {
-        { "Range: bytes=0-65535\r\n", 206, "bytes 0-65535/400000", 65536 },
-        { "Range: bytes=399999-\r\n", 206, "bytes 399999-399999/400000", 1 },
-        { "Range: bytes=-100\r\n", 206, "bytes 399900-399999/400000", 100 },
-        { "Range: bytes=400000-\r\n", 416, "bytes */400000", 0 },
-        { "Range: bytes=5-9\r\nIf-Range: " TAG "\r\n", 206, "bytes 5-9/400000", 5 },
-        { "Range: bytes=5-9\r\nIf-Range: \"other\"\r\n", 200, NULL, FILE_BYTES },
-        { "Range: bytes=5-9\r\nIf-Unmodified-Since: " MODIFIED "\r\n", 206, "bytes 5-9/400000", 5 },
-        { "Range: bytes=5-9\r\nIf-Unmodified-Since: Tue, 04 Mar 2014 10:00:00 GMT\r\n", 412, NULL, 0 },
-        { "If-None-Match: " TAG "\r\n", 304, NULL, 0 },
-        { "If-Modified-Since: " MODIFIED "\r\n", 304, NULL, 0 },
-        { "If-Match: " TAG "\r\nRange: bytes=1-1\r\n", 206, "bytes 1-1/400000", 1 },
-        { "If-Match: \"other\"\r\n", 412, NULL, 0 },
+        {"Range: bytes=0-65535\r\n", 206, "bytes 0-65535/400000", 65536},
+        {"Range: bytes=399999-\r\n", 206, "bytes 399999-399999/400000", 1},
+        {"Range: bytes=-100\r\n", 206, "bytes 399900-399999/400000", 100},
+        {"Range: bytes=400000-\r\n", 416, "bytes */400000", 0},
+        {"Range: bytes=5-9\r\nIf-Range: " TAG "\r\n", 206, "bytes 5-9/400000", 5},
+        {"Range: bytes=5-9\r\nIf-Range: \"other\"\r\n", 200, NULL, FILE_BYTES},
+        {"Range: bytes=5-9\r\nIf-Unmodified-Since: " MODIFIED "\r\n", 206, "bytes 5-9/400000", 5},
+        {"Range: bytes=5-9\r\nIf-Unmodified-Since: Tue, 04 Mar 2014 10:00:00 GMT\r\n", 412, NULL,
+         0},
+        {"If-None-Match: " TAG "\r\n", 304, NULL, 0},
+        {"If-Modified-Since: " MODIFIED "\r\n", 304, NULL, 0},
+        {"If-Match: " TAG "\r\nRange: bytes=1-1\r\n", 206, "bytes 1-1/400000", 1},
+        {"If-Match: \"other\"\r\n", 412, NULL, 0},
     };
     struct lab *lab = lab_start(NULL);
     struct client *client = lab_client(lab);
@@ -84,10 +88,12 @@ Test(oab, ranges_and_conditions_are_the_cas_decision)
         struct reply *reply = ask_file(client, "GET", rows[i].headers);
 
         cr_expect_eq(reply->status, rows[i].status, "%s:\n%s", rows[i].headers, reply->head);
-        cr_expect_eq(reply->body_len, rows[i].bytes, "%s: %zu bytes", rows[i].headers, reply->body_len);
+        cr_expect_eq(reply->body_len, rows[i].bytes, "%s: %zu bytes", rows[i].headers,
+                     reply->body_len);
         cr_expect_eq(reply_count(reply, "Content-Range"), rows[i].range != NULL, "%s", reply->head);
         if (rows[i].range)
-            cr_expect(reply_has(reply, "Content-Range", rows[i].range), "%s:\n%s", rows[i].headers, reply->head);
+            cr_expect(reply_has(reply, "Content-Range", rows[i].range), "%s:\n%s", rows[i].headers,
+                      reply->head);
         cr_expect(reply_has(reply, "ETag", TAG), "%s", reply->head);
         reply_destroy(reply);
     }
@@ -107,8 +113,13 @@ Test(oab, a_download_that_is_cut_again_and_again_is_resumed_to_the_same_file)
         size_t last = got + PART_BYTES < FILE_BYTES ? got + PART_BYTES - 1 : FILE_BYTES - 1;
         struct reply *reply;
 
-        snprintf(rest, sizeof(rest), "X-Sim: size=%d%s\r\nRange: bytes=%zu-%zu\r\nIf-Range: " TAG "\r\n\r\n",
-            FILE_BYTES, i % 2 == 0 ? "" : i % 4 == 1 ? " cut=20000" : " cutfin=20000", got, last);
+        snprintf(rest, sizeof(rest),
+                 "X-Sim: size=%d%s\r\nRange: bytes=%zu-%zu\r\nIf-Range: " TAG "\r\n\r\n",
+                 FILE_BYTES,
+                 i % 2 == 0   ? ""
+                 : i % 4 == 1 ? " cut=20000"
+                              : " cutfin=20000",
+                 got, last);
         reply = reply_ask(client, "GET", FILE_TARGET, rest);
         cr_assert_eq(reply->status, 206, "%s", reply->head);
         expect_pattern(reply, got);
@@ -130,20 +141,26 @@ Test(oab, encodings_tags_and_vary_are_not_touched_in_either_direction)
 {
     struct lab *lab = lab_start(NULL);
     struct client *client = lab_client(lab);
-    struct reply *reply = reply_ask(client, "GET", "/owa/x", "Accept-Encoding: gzip, deflate;q=0.5, identity;q=0\r\n"
-        "X-Sim: size=3000 header=Content-Encoding:gzip header=ETag:W/\"0815:0\" header=Vary:Accept-Encoding "
-        "header=Vary:Cookie header=Cache-Control:no-transform\r\n\r\n");
+    struct reply *reply = reply_ask(client, "GET", "/owa/x",
+                                    "Accept-Encoding: gzip, deflate;q=0.5, identity;q=0\r\n"
+                                    "X-Sim: size=3000 header=Content-Encoding:gzip "
+                                    "header=ETag:W/\"0815:0\" header=Vary:Accept-Encoding "
+                                    "header=Vary:Cookie header=Cache-Control:no-transform\r\n\r\n");
     char *head = sim_last_head(lab_sim(lab));
 
-    cr_expect(strstr(head, "\r\nAccept-Encoding: gzip, deflate;q=0.5, identity;q=0\r\n"), "%s", head);
-    cr_expect(strstr(reply->head, "Content-Encoding: gzip\r\nETag: W/\"0815:0\"\r\nVary: Accept-Encoding\r\n"
-                                  "Vary: Cookie\r\nCache-Control: no-transform\r\n"), "%s", reply->head);
+    cr_expect(strstr(head, "\r\nAccept-Encoding: gzip, deflate;q=0.5, identity;q=0\r\n"), "%s",
+              head);
+    cr_expect(strstr(reply->head,
+                     "Content-Encoding: gzip\r\nETag: W/\"0815:0\"\r\nVary: Accept-Encoding\r\n"
+                     "Vary: Cookie\r\nCache-Control: no-transform\r\n"),
+              "%s", reply->head);
     cr_expect_eq(reply->body_len, 3000);
     expect_pattern(reply, 0);
     free(head);
     reply_destroy(reply);
     reply = reply_ask(client, "GET", "/OAB/x.xml", "\r\n");
-    cr_expect_eq(reply_count(reply, "Content-Encoding") + reply_count(reply, "Vary"), 0, "%s", reply->head);
+    cr_expect_eq(reply_count(reply, "Content-Encoding") + reply_count(reply, "Vary"), 0, "%s",
+                 reply->head);
     head = sim_last_head(lab_sim(lab));
     cr_expect(!strcasestr(head, "accept-encoding"), "%s", head);
     free(head);

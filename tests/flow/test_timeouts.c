@@ -1,7 +1,8 @@
 /*
- * timeouts: every time limit, with both programs living hundreds of seconds in one. A limit must not strike
- * before its time, must strike at all, and must be named in the access line. Silence is measured over both
- * directions together: one of Outlook Anywhere's two is silent for the whole life of its channel.
+ * timeouts: every time limit, with both programs living hundreds of seconds in one. A limit must
+ * not strike before its time, must strike at all, and must be named in the access line. Silence is
+ * measured over both directions together: one of Outlook Anywhere's two is silent for the whole
+ * life of its channel.
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -20,9 +21,13 @@ TestSuite(timeouts, .fini = lab_finish, .timeout = 120);
 #define HOST "Host: mail.contoso.test\r\n"
 #define BODY_76 "0123456789012345678901234567890123456789012345678901234567890123456789012345"
 
-enum { RATE = 1000, SLACK_S = 1500 /* a second and a half of real time: what a busy machine may take */ };
+enum {
+    RATE = 1000,
+    SLACK_S = 1500 /* a second and a half of real time: what a busy machine may take */
+};
 
-/* The line of a target: which limit ended it, and that it was not before its time nor long after. */
+/* The line of a target: which limit ended it, and that it was not before its time nor long after.
+ */
 static void
 expect_limit(struct lab *lab, const char *target, const char *end, long limit_s)
 {
@@ -32,8 +37,8 @@ expect_limit(struct lab *lab, const char *target, const char *end, long limit_s)
 
     cr_expect(access_is(line, "end", end), "%s: not by %s: %s", target, end, line);
     cr_expect_geq(total_ms, limit_s * 1000, "%s: %s before its time: %s", target, end, line);
-    cr_expect_leq(total_ms, (limit_s + SLACK_S * (lab_is_sanitized() ? 4 : 1)) * 1000, "%s: %s late: %s", target,
-        end, line);
+    cr_expect_leq(total_ms, (limit_s + SLACK_S * (lab_is_sanitized() ? 4 : 1)) * 1000,
+                  "%s: %s late: %s", target, end, line);
     free(total);
     free(line);
 }
@@ -43,15 +48,15 @@ static const struct {
     long first_byte_s; /* 0: none */
     long idle_s;
 } routes[] = {
-    { "/owa/service.svc", 600, 900 },
-    { "/ecp/", 600, 900 },
-    { "/EWS/Exchange.asmx", 2100, 2100 },
-    { "/EWS/mrsproxy.svc", 3600, 3600 },
-    { "/mapi/emsmdb/", 120, 1800 },
-    { "/rpc/rpcproxy.dll", 0, 3600 },
-    { "/OAB/x.lzx", 60, 600 },
-    { "/Autodiscover/Autodiscover.xml", 180, 300 },
-    { "/Microsoft-Server-ActiveSync", 3660, 3660 },
+    {"/owa/service.svc", 600, 900},
+    {"/ecp/", 600, 900},
+    {"/EWS/Exchange.asmx", 2100, 2100},
+    {"/EWS/mrsproxy.svc", 3600, 3600},
+    {"/mapi/emsmdb/", 120, 1800},
+    {"/rpc/rpcproxy.dll", 0, 3600},
+    {"/OAB/x.lzx", 60, 600},
+    {"/Autodiscover/Autodiscover.xml", 180, 300},
+    {"/Microsoft-Server-ActiveSync", 3660, 3660},
 };
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
@@ -59,8 +64,8 @@ enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 static struct lab *
 start_fast(const char *farm)
 {
-    return lab_start(&(struct lab_options) { .yaml = LAB_PATIENT, .farm = farm ? farm : LAB_UNPROBED,
-        .clock_rate = "1000" });
+    return lab_start(&(struct lab_options){
+        .yaml = LAB_PATIENT, .farm = farm ? farm : LAB_UNPROBED, .clock_rate = "1000"});
 }
 
 Test(timeouts, a_cas_that_does_not_answer_is_given_up_after_each_routes_time)
@@ -70,8 +75,10 @@ Test(timeouts, a_cas_that_does_not_answer_is_given_up_after_each_routes_time)
 
     for (size_t i = 0; i < ROUTES; i++) {
         clients[i] = lab_client(lab);
-        client_print(clients[i], "POST %s?silent HTTP/1.1\r\n" HOST "X-Sim: stall=1\r\nContent-Length: 76\r\n\r\n"
-            BODY_76, routes[i].target);
+        client_print(clients[i],
+                     "POST %s?silent HTTP/1.1\r\n" HOST
+                     "X-Sim: stall=1\r\nContent-Length: 76\r\n\r\n" BODY_76,
+                     routes[i].target);
     }
     for (size_t i = 0; i < ROUTES; i++) {
         char target[80];
@@ -95,8 +102,11 @@ Test(timeouts, an_answer_that_falls_silent_is_cut_after_each_routes_time)
 
     for (size_t i = 0; i < ROUTES; i++) {
         clients[i] = lab_client(lab);
-        client_print(clients[i], "POST %s?begun HTTP/1.1\r\n" HOST "X-Sim: status=200 size=10 body-delay=60000\r\n"
-            "Content-Length: 76\r\n\r\n" BODY_76, routes[i].target);
+        client_print(clients[i],
+                     "POST %s?begun HTTP/1.1\r\n" HOST
+                     "X-Sim: status=200 size=10 body-delay=60000\r\n"
+                     "Content-Length: 76\r\n\r\n" BODY_76,
+                     routes[i].target);
     }
     for (size_t i = 0; i < ROUTES; i++) {
         char target[80];
@@ -118,9 +128,11 @@ Test(timeouts, bytes_of_either_direction_keep_a_request_alive)
     struct client *down = lab_client(lab);
     struct reply *reply;
 
-    client_print(up, "POST /owa/?up HTTP/1.1\r\n" HOST "X-Sim: size=1\r\nContent-Length: 1000\r\n\r\n");
-    client_print(down, "POST /owa/?down HTTP/1.1\r\n" HOST "X-Sim: size=6 chunk-size=1 interval=600 early=1\r\n"
-        "Content-Length: 1000\r\n\r\n");
+    client_print(up,
+                 "POST /owa/?up HTTP/1.1\r\n" HOST "X-Sim: size=1\r\nContent-Length: 1000\r\n\r\n");
+    client_print(down, "POST /owa/?down HTTP/1.1\r\n" HOST
+                       "X-Sim: size=6 chunk-size=1 interval=600 early=1\r\n"
+                       "Content-Length: 1000\r\n\r\n");
     for (int i = 0; i < 5; i++) {
         cr_assert(client_is_silent(up, 600), "ended while byte %d of the request came", i);
         client_send(up, "x", 1);
@@ -140,8 +152,8 @@ Test(timeouts, a_request_can_be_limited_in_all)
 {
     struct lab *lab = start_fast(LAB_UNPROBED "  routes: {owa: {max-duration: 1000s}}\n");
     struct client *client = lab_client(lab);
-    struct reply *reply
-        = reply_ask(client, "GET", "/owa/?busy", "X-Sim: size=1000 chunk-size=1 interval=20\r\n\r\n");
+    struct reply *reply =
+        reply_ask(client, "GET", "/owa/?busy", "X-Sim: size=1000 chunk-size=1 interval=20\r\n\r\n");
 
     cr_expect_eq(reply->end, REPLY_CUT);
     expect_limit(lab, "/owa/?busy", "DURATION_TIMEOUT", 1000);
@@ -149,12 +161,15 @@ Test(timeouts, a_request_can_be_limited_in_all)
     client_destroy(client);
 }
 
-/* --- the client's side --------------------------------------------------------------------------- */
+/* --- the client's side ---------------------------------------------------------------------------
+ */
 
 Test(timeouts, a_head_has_thirty_seconds_and_an_idle_client_five_minutes)
 {
-    struct lab *lab = lab_start(&(struct lab_options) { .farm = LAB_UNPROBED, .clock_rate = "200",
-        .yaml = "tls: {handshake-timeout: 1h}\ntimeouts: {connect: 1h, linger: 10m}\n" });
+    struct lab *lab = lab_start(&(struct lab_options){
+        .farm = LAB_UNPROBED,
+        .clock_rate = "200",
+        .yaml = "tls: {handshake-timeout: 1h}\ntimeouts: {connect: 1h, linger: 10m}\n"});
     struct client *slow = lab_client(lab);
     struct client *idle = lab_client(lab);
     struct reply *reply = reply_ask(idle, "GET", "/owa/x", "X-Sim: size=1\r\n\r\n");
@@ -170,19 +185,25 @@ Test(timeouts, a_head_has_thirty_seconds_and_an_idle_client_five_minutes)
     free(line);
     reply_destroy(reply);
     cr_expect_eq(client_wait_end(idle, SOON_MS), CLIENT_CLOSE_NOTIFY);
-    cr_expect_geq(now_ms() - since_ms, 300 * 1000 / 200 - 10, "an idle client was closed too early");
+    cr_expect_geq(now_ms() - since_ms, 300 * 1000 / 200 - 10,
+                  "an idle client was closed too early");
     client_destroy(slow);
     client_destroy(idle);
 }
 
 Test(timeouts, an_unbound_lease_is_closed_after_100_seconds_and_a_bound_one_never)
 {
-    struct lab *lab = lab_start(&(struct lab_options) { .farm = LAB_UNPROBED, .clock_rate = "200",
-        .yaml = "tls: {handshake-timeout: 1h}\ntimeouts: {connect: 1h, client-keep-alive: 24h, linger: 10m}\n" });
+    struct lab *lab =
+        lab_start(&(struct lab_options){.farm = LAB_UNPROBED,
+                                        .clock_rate = "200",
+                                        .yaml = "tls: {handshake-timeout: 1h}\ntimeouts: {connect: "
+                                                "1h, client-keep-alive: 24h, linger: 10m}\n"});
     struct client *bound = lab_client(lab);
     struct client *unbound = lab_client(lab);
-    struct reply *reply = reply_ask(bound, "GET", "/EWS/Exchange.asmx",
-        "Authorization: Negotiate c2ltLWtyYiBhbGljZQ==\r\nX-Sim: size=1\r\n\r\n"); /* sim-krb alice */
+    struct reply *reply = reply_ask(
+        bound, "GET", "/EWS/Exchange.asmx",
+        "Authorization: Negotiate c2ltLWtyYiBhbGljZQ==\r\nX-Sim: size=1\r\n\r\n"); /* sim-krb alice
+                                                                                    */
     int64_t since_ms;
     json_t *event;
 
@@ -207,23 +228,26 @@ Test(timeouts, an_unbound_lease_is_closed_after_100_seconds_and_a_bound_one_neve
     client_destroy(unbound);
 }
 
-/* --- the server's side --------------------------------------------------------------------------- */
+/* --- the server's side ---------------------------------------------------------------------------
+ */
 
-/* A listener on a free port that never accepts; with the queue full it does not even answer a SYN. */
+/* A listener on a free port that never accepts; with the queue full it does not even answer a SYN.
+ */
 static int
 deaf_listener(bool full, int *ret_fillers)
 {
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&addr, len) == 0 && listen(fd, full ? 0 : 16) == 0
-        && getsockname(fd, (struct sockaddr *)&addr, &len) == 0);
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&addr, len) == 0 &&
+              listen(fd, full ? 0 : 16) == 0 &&
+              getsockname(fd, (struct sockaddr *)&addr, &len) == 0);
     for (int i = 0; full && i < 3; i++) {
         ret_fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         cr_assert(ret_fillers[i] >= 0);
-        cr_assert(connect(ret_fillers[i], (struct sockaddr *)&addr, len) == 0
-            || deadline_poll(ret_fillers[i], 0, deadline_in(20)) == 0);
+        cr_assert(connect(ret_fillers[i], (struct sockaddr *)&addr, len) == 0 ||
+                  deadline_poll(ret_fillers[i], 0, deadline_in(20)) == 0);
     }
     return fd;
 }
@@ -248,11 +272,13 @@ Test(timeouts, a_server_that_accepts_nothing_or_shakes_no_hands_is_given_up)
     struct client *client;
     struct reply *reply;
 
-    snprintf(yaml, sizeof(yaml), "tls: {handshake-timeout: 1h}\n"
-        "timeouts: {client-header: 1h, client-keep-alive: 24h, linger: 10m}\n"
-        "farm:\n  servers: [{name: deaf, address: 127.0.0.1, http-port: %u, https-port: %u}]\n" LAB_UNPROBED,
-        port_of(full), port_of(mute));
-    lab = lab_start(&(struct lab_options) { .yaml = yaml, .clock_rate = "20" });
+    snprintf(yaml, sizeof(yaml),
+             "tls: {handshake-timeout: 1h}\n"
+             "timeouts: {client-header: 1h, client-keep-alive: 24h, linger: 10m}\n"
+             "farm:\n  servers: [{name: deaf, address: 127.0.0.1, http-port: %u, https-port: "
+             "%u}]\n" LAB_UNPROBED,
+             port_of(full), port_of(mute));
+    lab = lab_start(&(struct lab_options){.yaml = yaml, .clock_rate = "20"});
     client = lab_client(lab);
     reply = reply_ask(client, "GET", "/owa/?deaf", "\r\n");
     cr_expect_eq(reply->status, 504, "%s", reply->head);

@@ -1,7 +1,7 @@
 /*
- * mapi: MAPI over HTTP (MS-OXCMAPIHTTP). An answer begins with PROCESSING and then shows a sign of life, PENDING,
- * each 15 s: Outlook takes a late one for a dead server. The requests of a session are counted by a cookie, so
- * that a request which a proxy sends twice ruins the session.
+ * mapi: MAPI over HTTP (MS-OXCMAPIHTTP). An answer begins with PROCESSING and then shows a sign of
+ * life, PENDING, each 15 s: Outlook takes a late one for a dead server. The requests of a session
+ * are counted by a cookie, so that a request which a proxy sends twice ruins the session.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -23,9 +23,12 @@ enum { PROCESSING = sizeof("PROCESSING\r\n") - 1, PENDING = sizeof("PENDING\r\n"
 static void
 send_request(struct client *client, const char *type, const char *headers)
 {
-    client_print(client, "POST " EMSMDB " HTTP/1.1\r\n" HOST "Content-Type: application/mapi-http\r\n"
-        "X-RequestType: %s\r\nX-RequestId: {2EF33C39-49C8}:1\r\nX-ClientApplication: Outlook/15.0.4551.1004\r\n"
-        "%sContent-Length: 4\r\n\r\nrops", type, headers);
+    client_print(client,
+                 "POST " EMSMDB " HTTP/1.1\r\n" HOST "Content-Type: application/mapi-http\r\n"
+                 "X-RequestType: %s\r\nX-RequestId: {2EF33C39-49C8}:1\r\nX-ClientApplication: "
+                 "Outlook/15.0.4551.1004\r\n"
+                 "%sContent-Length: 4\r\n\r\nrops",
+                 type, headers);
 }
 
 static struct reply *
@@ -66,7 +69,7 @@ take_cookies(const struct reply *reply, char *out, size_t size)
 
     cr_assert(context && sequence, "%s", reply->head);
     snprintf(out, size, "Cookie: %.*s; %.*s\r\n", (int)strcspn(context, ";"), context,
-        (int)strcspn(sequence, ";"), sequence);
+             (int)strcspn(sequence, ";"), sequence);
 }
 
 Test(mapi, a_session_survives_the_loss_of_its_connection_and_no_request_is_replayed)
@@ -97,8 +100,8 @@ Test(mapi, a_session_survives_the_loss_of_its_connection_and_no_request_is_repla
 
 Test(mapi, a_post_that_has_begun_is_never_sent_again)
 {
-    static const char *const ways[] = { "no-answer=1", "status=200 size=100 chunked=1 cut=10", "cut=0 size=9",
-        "cutfin=0 size=9" };
+    static const char *const ways[] = {"no-answer=1", "status=200 size=100 chunked=1 cut=10",
+                                       "cut=0 size=9", "cutfin=0 size=9"};
     struct lab *lab = lab_start(NULL);
 
     for (size_t i = 0; i < 2 * sizeof(ways) / sizeof(ways[0]); i++) {
@@ -115,25 +118,29 @@ Test(mapi, a_post_that_has_begun_is_never_sent_again)
         sim_forget(lab_sim(lab));
         snprintf(headers, sizeof(headers), "X-Sim: %s\r\n", ways[i / 2]);
         send_request(client, "Execute", headers);
-        while (client_read(client, &byte, 1, SOON_MS) == 1 && client_end(client) == CLIENT_OPEN && byte != '\n')
+        while (client_read(client, &byte, 1, SOON_MS) == 1 && client_end(client) == CLIENT_OPEN &&
+               byte != '\n')
             continue; /* whatever it is: an error, an answer that is cut, or the end */
         client_destroy(client);
-        cr_expect_eq(sim_count(lab_sim(lab), "request", "\"method\":\"POST\""), 1, "row %zu: sent again", i);
+        cr_expect_eq(sim_count(lab_sim(lab), "request", "\"method\":\"POST\""), 1,
+                     "row %zu: sent again", i);
     }
 }
 
 /* At 600 times the speed of life; 120 s without a byte are 200 ms here. */
 Test(mapi, a_response_that_stands_still_for_two_minutes_is_one_line_in_the_log)
 {
-    struct lab *lab = lab_start(&(struct lab_options) {
-        .yaml = LAB_PATIENT, .farm = LAB_UNPROBED, .clock_rate = "600" });
+    struct lab *lab = lab_start(
+        &(struct lab_options){.yaml = LAB_PATIENT, .farm = LAB_UNPROBED, .clock_rate = "600"});
     struct client *client = lab_client(lab);
-    struct reply *reply = request(client, "NotificationWait", "X-Sim: count=20\r\n"); /* PENDING each 15 s */
+    struct reply *reply =
+        request(client, "NotificationWait", "X-Sim: count=20\r\n"); /* PENDING each 15 s */
     char *line;
 
     cr_expect_eq(reply->end, REPLY_WHOLE);
     reply_destroy(reply);
-    cr_expect(!lab_has_said(lab, "stall-alarm"), "an alarm about an answer that shows signs of life");
+    cr_expect(!lab_has_said(lab, "stall-alarm"),
+              "an alarm about an answer that shows signs of life");
     reply = request(client, "NotificationWait", "X-Sim: count=2 interval=500\r\n");
     cr_expect_eq(reply->end, REPLY_WHOLE, "the alarm ended the answer");
     reply_destroy(reply);
@@ -144,15 +151,17 @@ Test(mapi, a_response_that_stands_still_for_two_minutes_is_one_line_in_the_log)
     cr_expect_eq(reply->status, 200);
     reply_destroy(reply);
     line = process_output(lab_casgate(lab), PROCESS_STDERR, NULL);
-    cr_expect(strstr(strstr(line, "stall-alarm") + 1, "stall-alarm") == NULL, "more than one alarm:\n%s", line);
+    cr_expect(strstr(strstr(line, "stall-alarm") + 1, "stall-alarm") == NULL,
+              "more than one alarm:\n%s", line);
     free(line);
     client_destroy(client);
 }
 
 Test(mapi, a_route_can_have_its_own_alarm)
 {
-    struct lab *lab = lab_start(&(struct lab_options) { .farm =
-        "  bridge: {verify: same-certificate}\n  routes: {owa: {stall-alarm: 1s}, mapi: {stall-alarm: off}}\n" });
+    struct lab *lab = lab_start(
+        &(struct lab_options){.farm = "  bridge: {verify: same-certificate}\n  routes: {owa: "
+                                      "{stall-alarm: 1s}, mapi: {stall-alarm: off}}\n"});
     struct client *client = lab_client(lab);
     struct reply *reply = request(client, "Execute", "X-Sim: count=1 interval=1200\r\n");
     char *line;
@@ -170,14 +179,15 @@ Test(mapi, a_route_can_have_its_own_alarm)
 
 Test(mapi, the_page_for_people_and_the_address_book_are_served)
 {
-    static const char *const rows[][2] = { { "GET", "/mapi/emsmdb/?showdebug=yes" },
-        { "GET", "/MAPI/emsmdb/?showdebug=yes" }, { "POST", "/mapi/nspi/?MailboxId=1@contoso.test" } };
+    static const char *const rows[][2] = {{"GET", "/mapi/emsmdb/?showdebug=yes"},
+                                          {"GET", "/MAPI/emsmdb/?showdebug=yes"},
+                                          {"POST", "/mapi/nspi/?MailboxId=1@contoso.test"}};
     struct lab *lab = lab_start(NULL);
     struct client *client = lab_client(lab);
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct reply *reply
-            = reply_ask(client, rows[i][0], rows[i][1], "X-RequestType: Bind\r\nContent-Length: 0\r\n\r\n");
+        struct reply *reply = reply_ask(client, rows[i][0], rows[i][1],
+                                        "X-RequestType: Bind\r\nContent-Length: 0\r\n\r\n");
 
         cr_expect_eq(reply->status, 200, "%s:\n%s", rows[i][1], reply->head);
         cr_expect(reply_has(reply, "X-Sim-Port", "plain"), "%s", reply->head);

@@ -94,6 +94,17 @@ write_farms(FILE *file, const struct lab *lab, const char *farm)
     fprintf(file, "%s", lab->second);
 }
 
+/* Has yaml a line that begins so? */
+static bool
+begins_line(const char *yaml, const char *key)
+{
+    while (yaml && strncmp(yaml, key, strlen(key)) != 0) {
+        yaml = strchr(yaml, '\n');
+        yaml = yaml ? yaml + 1 : NULL;
+    }
+    return yaml != NULL;
+}
+
 void
 lab_configure(struct lab *lab, const char *yaml, const char *farm)
 {
@@ -108,11 +119,11 @@ lab_configure(struct lab *lab, const char *yaml, const char *farm)
     file = fopen(next, "we");
     cr_assert(file, "cannot write %s", next);
     fprintf(file, "listen: 127.0.0.1:0\nredirect: 127.0.0.1:0\n");
-    if (!yaml || !strstr(yaml, "certificate"))
+    if (!begins_line(yaml, "certificate"))
         fprintf(file, "certificate: {chain: %s, key: %s}\n", lab_file(chain), lab_file(key));
-    if (!yaml || !strstr(yaml, "workers:"))
+    if (!begins_line(yaml, "workers:"))
         fprintf(file, "workers: 2\n");
-    if (!yaml || !strstr(yaml, "farm:"))
+    if (!begins_line(yaml, "farm:"))
         write_farms(file, lab, farm);
     fprintf(file, "%s", yaml ? yaml : "");
     cr_assert(fclose(file) == 0 && rename(next, lab->config) == 0, "cannot write %s", lab->config);

@@ -162,7 +162,11 @@ forward_request(const struct forward_request *request, char *out, size_t size)
     return writer.at ? (size_t) (writer.at - out) : 0;
 }
 
-/* Writes the value through a rewriter straight into the writer's room; as it is if nothing needs changing. */
+/* Bytes by which a rewritten value may grow: "; Secure". */
+enum { REWRITE_GROWTH = 8 };
+
+/* Writes the value through a rewriter straight into the writer's room; as it is if nothing needs changing.
+ * "No room" must not be taken for "nothing to change": the cookie would go out without its Secure. */
 static void
 put_rewritten(struct writer *writer, const struct forward_response *response,
     const struct field *field)
@@ -172,9 +176,11 @@ put_rewritten(struct writer *writer, const struct forward_response *response,
 
     put(writer, field->name);
     put(writer, SLICE(": "));
-    if (!writer->at)
+    room = writer->at ? (size_t) (writer->end - writer->at) : 0;
+    if (room < field->value.len + REWRITE_GROWTH) {
+        writer->at = NULL;
         return;
-    room = (size_t) (writer->end - writer->at);
+    }
     if (field->id == FIELD_SET_COOKIE)
         changed = rewrite_set_cookie(field->value, writer->at, room, &len);
     else

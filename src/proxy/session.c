@@ -65,6 +65,7 @@ session_end(struct session *session, enum conn_end end)
         proxy->sessions = session->next;
     if (session->next)
         session->next->prev = session->prev;
+    limits_leave(proxy, &session->place);
     reaper_add(loop_reaper(proxy->loop), &session->grave, session_destroy, session);
     if (--proxy->session_count == 0 && proxy->stopping && proxy->on_empty)
         proxy->on_empty(proxy->owner);
@@ -400,11 +401,18 @@ session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const 
     struct session *session = calloc(1, sizeof *session);
     struct ssl_st *ssl = NULL;
 
+    if (session && !limits_enter(proxy, peer, &session->place)) {
+        close(fd);
+        free(session);
+        return;
+    }
     if (session && kind == CONFIG_LISTEN_TLS)
         ssl = tls_accept(proxy->view->tls);
     if (!session || (kind == CONFIG_LISTEN_TLS && !ssl) ||
         !conn_accept(&session->conn, proxy->loop, fd, ssl, on_event, session)) {
         close(fd);
+        if (session)
+            limits_leave(proxy, &session->place);
         free(session);
         return;
     }

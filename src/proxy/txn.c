@@ -21,6 +21,7 @@
 #include "farm/balance.h"
 #include "http/reply.h"
 #include "proxy/access.h"
+#include "proxy/limits.h"
 #include "txn_parts.h"
 
 /* --- replies of our own -------------------------------------------------------------------------- */
@@ -250,6 +251,8 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
     if (txn->step == TXN_AWAIT || txn->step == TXN_RELAY)
         nearer(after(txn->active_ms, txn->limits->idle_ms), FAIL_IDLE_TIMEOUT, &due_ms,
             ret_failure);
+    if (txn->step == TXN_AWAIT || txn->step == TXN_RELAY)
+        nearer(limits_body_deadline(txn), FAIL_BODY_TIMEOUT, &due_ms, ret_failure);
     return due_ms;
 }
 

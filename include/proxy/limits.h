@@ -28,7 +28,7 @@ enum limits_cause {
     LIMITS_CONNECTIONS,             /* waits: limits.connections */
     LIMITS_CONNECTIONS_PER_WORKER,  /* waits: limits.connections-per-worker */
     LIMITS_CONNECTIONS_PER_ADDRESS, /* closed: limits.connections-per-address */
-    LIMITS_DESCRIPTORS,             /* waits: the kernel has no descriptor or no memory left */
+    LIMITS_DESCRIPTORS,             /* waits: descriptors or memory are short */
     LIMITS_CAUSE_COUNT
 };
 
@@ -45,8 +45,9 @@ struct limits_place {
 };
 
 /* Process-wide: one count of all connections and a table of addresses, touched at accept and close only.
- * descriptors is what the process may have: with `limits.connections: auto` it carries as many clients as can
- * each have a server connection beside their own. NULL: no memory. */
+ * descriptors is what the process may have. With `limits.connections: auto` it carries as many clients as can
+ * each have a server connection beside their own; whatever is configured, an eighth is kept from new clients, so
+ * that those who are connected can still reach a server. NULL: no memory. */
 struct limits *limits_create(size_t descriptors, size_t workers);
 /* All places must have been left. NULL is ignored. */
 void limits_destroy(struct limits *limits);
@@ -54,14 +55,18 @@ void limits_destroy(struct limits *limits);
 /* What `limits.connections: auto` means. */
 unsigned limits_auto_connections(const struct limits *limits);
 
-/* Is there room for one more client in this worker? If not, counts and tells why. Workers look and then take, so
- * each may overshoot the common limit by one. */
+/* Is there room for one more client in this worker? If not, counts and tells why; if for want of descriptors, idle
+ * leases are given back. Workers look and then take, so each may overshoot the common limit by one. */
 bool limits_has_room(struct proxy *proxy);
 
 /* Takes a place for a client. False: its address has as many as it may; counted and told. IPv6 clients count by
  * their /64, of which one subscriber has at least one. */
 bool limits_enter(struct proxy *proxy, const struct addr *peer, struct limits_place *ret_place);
 void limits_leave(struct proxy *proxy, struct limits_place *place);
+
+/* A lease of this worker was opened or closed. */
+void limits_lease_opened(struct proxy *proxy);
+void limits_lease_closed(struct proxy *proxy);
 
 /* Counts a cause and, at most every ten seconds, says so in a fact. */
 void limits_note(struct proxy *proxy, enum limits_cause cause, const struct addr *peer);

@@ -47,7 +47,9 @@ struct limits_address {
 };
 
 struct limits {
-    atomic_uint connections;     /* of all workers */
+    atomic_uint connections;     /* of clients, all workers */
+    atomic_uint leases;          /* likewise */
+    size_t descriptors;          /* that clients and leases may have together */
     unsigned auto_connections;
     struct {
         pthread_mutex_t lock;    /* guards the list and its counts */
@@ -60,10 +62,12 @@ limits_create(size_t descriptors, size_t workers)
 {
     struct limits *limits = calloc(1, sizeof *limits);
     size_t reserve = RESERVE + workers * RESERVE_PER_WORKER;
-    size_t clients = descriptors > reserve ? (descriptors - reserve) / 2 : 0;
+    size_t usable = descriptors > reserve ? descriptors - reserve : 0;
+    size_t clients = usable / 2;
 
     if (!limits)
         return NULL;
+    limits->descriptors = usable;
     limits->auto_connections = clients < LEAST ? LEAST
         : clients > INT32_MAX                  ? INT32_MAX
                                                : (unsigned) clients;
@@ -96,7 +100,7 @@ static const char *const cause_words[LIMITS_CAUSE_COUNT] = {
         "limits.connections-per-worker is reached; new clients of this worker wait",
     [LIMITS_CONNECTIONS_PER_ADDRESS] =
         "limits.connections-per-address is reached; further ones are closed",
-    [LIMITS_DESCRIPTORS] = "no descriptor or no memory left; new clients wait, and idle server "
+    [LIMITS_DESCRIPTORS] = "descriptors or memory are short; new clients wait, and idle server "
                            "connections are given back",
 };
 
@@ -118,20 +122,51 @@ limits_note(struct proxy *proxy, enum limits_cause cause, const struct addr *pee
 
 /* --- connections --------------------------------------------------------------------------------- */
 
+static size_t
+count(const atomic_uint *number)
+{
+    return atomic_load_explicit(number, memory_order_relaxed);
+}
+
+/* Are descriptors down to the eighth that is kept for leases? */
+static bool
+is_short(const struct limits *limits)
+{
+    return count(&limits->connections) + count(&limits->leases) >=
+        limits->descriptors - limits->descriptors / 8;
+}
+
 bool
 limits_has_room(struct proxy *proxy)
 {
     const struct config_limits *config = &proxy->view->config->limits;
-    unsigned all = config->connections ? config->connections : proxy->limits->auto_connections;
+    struct limits *limits = proxy->limits;
+    unsigned all = config->connections ? config->connections : limits->auto_connections;
 
-    if (atomic_load_explicit(&proxy->limits->connections, memory_order_relaxed) >= all)
+    if (count(&limits->connections) >= all) {
         limits_note(proxy, LIMITS_CONNECTIONS, NULL);
-    else if (config->connections_per_worker &&
-        proxy->session_count >= config->connections_per_worker)
+    } else if (config->connections_per_worker &&
+        proxy->session_count >= config->connections_per_worker) {
         limits_note(proxy, LIMITS_CONNECTIONS_PER_WORKER, NULL);
-    else
+    } else if (is_short(limits)) {
+        limits_note(proxy, LIMITS_DESCRIPTORS, NULL);
+        proxy_give_back(proxy, PROXY_GIVE_BACK);
+    } else {
         return true;
+    }
     return false;
+}
+
+void
+limits_lease_opened(struct proxy *proxy)
+{
+    atomic_fetch_add_explicit(&proxy->limits->leases, 1, memory_order_relaxed);
+}
+
+void
+limits_lease_closed(struct proxy *proxy)
+{
+    atomic_fetch_sub_explicit(&proxy->limits->leases, 1, memory_order_relaxed);
 }
 
 /* False: a client without an internet address is not counted. */

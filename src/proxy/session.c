@@ -482,6 +482,7 @@ session_open_lease(struct session *session, struct view *view, struct farm *farm
     lease = lease_open(session->proxy->loop, farm, member, ssl, on_lease_event, session);
     if (!lease)
         return NULL;
+    limits_lease_opened(session->proxy);
     lease->next = session->leases;
     session->leases = lease;
     return lease;
@@ -496,5 +497,6 @@ session_close_lease(struct session *session, struct lease *lease)
         link = &(*link)->next;
     *link = lease->next;
     session->last = session->last || lease->bound;
+    limits_lease_closed(session->proxy);
     lease_close(lease, session->proxy->loop);
 }

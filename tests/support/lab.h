@@ -32,6 +32,7 @@ struct lab_options {
                                 same-certificate}`; NULL: that */
     const char *certificate; /* the certificate that casgate shows; NULL: "server" */
     const char *cas_certificate; /* the one that the CAS show; NULL: "server" */
+    unsigned descriptors;    /* how many casgate may have; 0: as many as this process */
     const char *clock_rate;  /* "60": both programs live a minute in a second; NULL: real time */
 };
 

@@ -103,6 +103,13 @@ struct config_limits {
     uint64_t body_rate;    /* minimum bytes a second of a request body, where a route allows it; 0: none */
 };
 
+struct config_privilege {
+    char *user;            /* owned; NULL: whoever starts it */
+    char *group;           /* owned; NULL: the user's own */
+    bool sandbox;          /* system calls are filtered */
+    bool core_dumps;       /* a crash may leave one, with keys in it */
+};
+
 struct config_timeouts {
     int64_t client_header_ms;     /* first byte of a head to its end */
     int64_t client_keep_alive_ms; /* between requests */
@@ -133,6 +140,7 @@ struct config {
     struct config_tls tls;
     struct config_limits limits;
     struct config_timeouts timeouts;
+    struct config_privilege privilege;
     struct config_log log;
     struct addr admin;           /* the private listener of ops/admin; len 0: none */
     struct config_farm *farms;   /* owned; at least one; the default farm is the one without hosts */

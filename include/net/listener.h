@@ -14,7 +14,10 @@
 struct loop;
 struct listener;
 
-enum { LISTENER_BATCH = 64 }; /* connections accepted in one turn at most */
+enum {
+    LISTENER_BATCH = 64,    /* connections accepted in one turn at most */
+    LISTENER_PAUSE_MS = 100 /* until accepting is tried again */
+};
 
 /* Opens `count` listening sockets on one address, one per worker slot. First proves, by a bind without
  * SO_REUSEPORT, that no other process is there. With port 0 all get the same free port and *addr is
@@ -22,11 +25,15 @@ enum { LISTENER_BATCH = 64 }; /* connections accepted in one turn at most */
 bool listener_open(struct addr *addr, size_t count, int *ret_fds, char *error, size_t error_size);
 
 /* Starts accepting. on_accept owns the descriptor; it is called with the peer's address. When descriptors
- * run out, accepting pauses and is tried again every 100 ms; on_shortage is called at each attempt and may
+ * run out, accepting pauses and is tried again every LISTENER_PAUSE_MS; on_shortage is called at each attempt and may
  * free some. NULL: no memory. */
 struct listener *listener_start(struct loop *loop, int fd,
     void (*on_accept)(void *owner, void *tag, int fd, const struct addr *peer),
     void (*on_shortage)(void *owner), void *owner, void *tag);
+
+/* Asks before each accept. When may_accept says no, accepting pauses as it does without descriptors, and who
+ * connects waits in the kernel's queue. NULL: always. */
+void listener_set_gate(struct listener *listener, bool (*may_accept)(void *owner));
 
 /* Stops accepting; the socket stays open. */
 void listener_stop(struct listener *listener);

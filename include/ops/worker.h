@@ -11,13 +11,15 @@
 #include "net/tls.h"
 #include "proxy/view.h"
 
+struct limits;
 struct loop;
 struct worker;
 
-/* Makes a worker that is not running yet, with its own OpenSSL library context. on_stopped is called on the
- * control thread when its thread has nothing left to do. NULL: no memory. */
-struct worker *worker_create(unsigned index, struct loop *control, void (*on_stopped)(void *owner),
-    void *owner);
+/* Makes a worker that is not running yet, with its own OpenSSL library context. limits is the process's and
+ * outlives it. on_stopped is called on the control thread when its thread has nothing left to do. NULL: no
+ * memory. */
+struct worker *worker_create(unsigned index, struct loop *control, struct limits *limits,
+    void (*on_stopped)(void *owner), void *owner);
 
 /* Frees a worker whose thread was joined (worker_join) or never ran. NULL is ignored. */
 void worker_destroy(struct worker *worker);

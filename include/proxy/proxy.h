@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "http/head.h"
+#include "proxy/limits.h"
 #include "proxy/view.h"
 
 struct log_ring;
@@ -17,13 +18,16 @@ struct session;
 
 enum {
     PROXY_SCRATCH = 64 * 1024,        /* bytes moved in one read */
-    PROXY_HEAD_OUT = 256 * 1024       /* the largest head that is written */
+    PROXY_HEAD_OUT = 256 * 1024,      /* the largest head that is written */
+    PROXY_GIVE_BACK = 64              /* idle leases closed at a time when descriptors are short */
 };
 
 struct proxy {
     struct loop *loop;          /* borrowed */
     struct view *view;          /* counted; the newest configuration */
     struct log_ring *access;    /* borrowed; where access lines go */
+    struct limits *limits;      /* borrowed; the process's counts of clients */
+    struct limits_counts limit_counts; /* who waited or was refused in this worker */
     struct session *sessions;   /* all that live, newest first */
     unsigned session_count;     /* in that list */
     unsigned busy_count;        /* of them with a request in flight */
@@ -38,7 +42,8 @@ struct proxy {
 };
 
 /* False: no memory. The view's reference becomes the proxy's. */
-bool proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log_ring *access);
+bool proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log_ring *access,
+    struct limits *limits);
 /* All sessions must have gone. */
 void proxy_finish(struct proxy *proxy);
 

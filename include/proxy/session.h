@@ -45,6 +45,7 @@ struct session {
     struct loop_task task;         /* a transaction that used up its budget goes on in the next turn */
     struct reaper_node grave;      /* when GONE */
     struct addr peer;              /* the client's address */
+    struct limits_place place;     /* among all clients */
     int64_t since_ms;              /* loop time at which the state began */
     uint64_t lingered;             /* bytes dropped while LINGER */
     unsigned requests;             /* begun so far */
@@ -53,7 +54,8 @@ struct session {
     bool last;                     /* closes after the transaction in flight */
 };
 
-/* Takes an accepted descriptor. Without memory the descriptor is closed and nothing else happens. */
+/* Takes an accepted descriptor. Without memory, or when its address has connections enough, the descriptor is
+ * closed and nothing else happens. */
 void session_create(struct proxy *proxy, enum config_listen_kind kind, int fd,
     const struct addr *peer);
 

@@ -52,7 +52,8 @@ enum {
     TXN_CLOSE = 256,        /* the client's connection ends after this response */
     TXN_CHANNEL = 512,      /* an RPC channel */
     TXN_LEASE_ENDS = 1024,  /* the server closes its connection after this response */
-    TXN_STALLED = 2048      /* the stall alarm has been given */
+    TXN_STALLED = 2048,     /* the stall alarm has been given */
+    TXN_EXPECTS = 4096      /* the client waits for 100 before it sends its body */
 };
 
 struct txn {
@@ -80,6 +81,8 @@ struct txn {
     int64_t first_ms;         /* the response's first byte came */
     int64_t active_ms;        /* a byte last moved, either way */
     int64_t heard_ms;         /* a byte of the response last came */
+    int64_t rate_since_ms;    /* since when the body's rate is measured; 0: it is not now */
+    uint64_t rate_from;       /* up.bytes at that time */
     const char *detail;       /* more about the failure; static text or NULL */
     enum protocol protocol;
     enum txn_step step;

@@ -58,6 +58,8 @@ config_destroy(struct config *config)
     free(config->certificates);
     free(config->listens);
     free_texts(config->names, config->name_count);
+    free(config->privilege.user);
+    free(config->privilege.group);
     free(config->log.access);
     free(config->log.facts);
     free(config->path);

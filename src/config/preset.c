@@ -74,7 +74,7 @@ static const struct preset_route routes[PROTOCOL_COUNT] = {
         .key = "activesync", .directory = "Microsoft-Server-ActiveSync",
         .health_page = "/Microsoft-Server-ActiveSync/healthcheck.htm",
         .idle_ms = SECONDS(3660), .first_byte_ms = SECONDS(3660),
-        .published = true, .body_rate = true, .no_colon = true,
+        .published = true, .no_colon = true,
     },
     [PROTOCOL_MRSPROXY] = {
         .key = "mrsproxy", .directory = "EWS", .health_page = "/EWS/healthcheck.htm",

@@ -224,19 +224,23 @@ const struct schema_row schema_rows[] = {
       .max = 1 << 20, .preset = "16KiB", .text = "Longest request target" },
     { .key = "limits.connections", .type = SCHEMA_NUMBER, AT(config, limits.connections),
       .min = 1, .max = UNSIGNED_MAX, .zero = "auto", .preset = "auto",
-      .text = "Most client connections; auto is what the file descriptors allow" },
+      .text = "Most client connections; further ones wait; auto is half of the file descriptors, so "
+              "that each client can have a server connection" },
     { .key = "limits.connections-per-worker", .type = SCHEMA_NUMBER,
       AT(config, limits.connections_per_worker), .min = 1, .max = UNSIGNED_MAX, .zero = "off",
-      .preset = "off", .text = "Most client connections of one worker" },
+      .preset = "off", .text = "Most client connections of one worker; further ones wait" },
     { .key = "limits.connections-per-address", .type = SCHEMA_NUMBER,
       AT(config, limits.connections_per_address), .min = 1, .max = UNSIGNED_MAX, .zero = "off",
-      .preset = "off", .text = "Most client connections from one address" },
+      .preset = "off",
+      .text = "Most client connections from one address (IPv6: one /64); further ones are closed; an "
+              "office, a carrier or a balancer in front is one address" },
     { .key = "limits.handshakes", .type = SCHEMA_NUMBER, AT(config, limits.handshakes), .min = 1,
       .max = UNSIGNED_MAX, .zero = "off", .preset = "off",
       .text = "Most TLS handshakes begun a second in each worker; what comes faster is closed" },
     { .key = "limits.body-rate", .type = SCHEMA_SIZE, AT(config, limits.body_rate), .min = 1,
-      .max = SIZE_MAX_GIVEN, .zero = "off", .preset = "off",
-      .text = "Fewest bytes a second of a request body, on routes that are not streams" },
+      .max = SIZE_MAX_GIVEN, .zero = "off", .preset = "240",
+      .text = "Fewest bytes a second of a request body after its first 20 s, on average; never on rpc, "
+              "mapi, activesync and mrsproxy, and not while a server holds the client up" },
 
     { .key = "timeouts", .type = SCHEMA_MAP,
       .text = "How long to wait; what differs by protocol is in farm.routes" },
@@ -262,6 +266,20 @@ const struct schema_row schema_rows[] = {
     { .key = "timeouts.shutdown", .type = SCHEMA_DURATION, AT(config, timeouts.shutdown_ms),
       .min = 1, .max = DAYS(1), .zero = "off", .preset = "30s",
       .text = "How long requests may go on after SIGTERM" },
+
+    { .key = "user", .type = SCHEMA_TEXT, .shown = SHOWN_ALTERNATIVE,
+      AT(config, privilege.user), .example = "casgate",
+      .text = "The account that root becomes once everything listens; keys are then read with its "
+              "rights; fixed until the next start" },
+    { .key = "group", .type = SCHEMA_TEXT, .shown = SHOWN_ALTERNATIVE,
+      AT(config, privilege.group), .example = "casgate",
+      .text = "Its group, if not the user's own" },
+    { .key = "sandbox", .type = SCHEMA_BOOL, AT(config, privilege.sandbox), .preset = "true",
+      .text = "Whether system calls that casgate has no use for end it; fixed until the next start" },
+    { .key = "core-dumps", .type = SCHEMA_BOOL, AT(config, privilege.core_dumps),
+      .preset = "false",
+      .text = "Whether a crash may leave a core dump, and a debugger of the same user attach; both "
+              "show private keys; fixed until the next start" },
 
     { .key = "log", .type = SCHEMA_MAP, .text = "Where lines go" },
     { .key = "log.access", .type = SCHEMA_SINK, AT(config, log.access), .preset = "stdout",

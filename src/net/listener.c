@@ -17,7 +17,7 @@
 
 #include "net/loop.h"
 
-enum { SHORTAGE_PAUSE_MS = 100, BACKLOG = 4096 };
+enum { BACKLOG = 4096 };
 
 struct listener {
     struct loop *loop;        /* borrowed */
@@ -25,6 +25,7 @@ struct listener {
     struct loop_timer resume; /* runs while accepting pauses */
     void (*on_accept)(void *owner, void *tag, int fd, const struct addr *peer);
     void (*on_shortage)(void *owner);
+    bool (*may_accept)(void *owner); /* or NULL */
     void *owner;              /* borrowed */
     void *tag;                /* borrowed; tells the owner which listener */
 };
@@ -81,8 +82,7 @@ static void
 listener_pause(struct listener *listener)
 {
     event_del(&listener->event);
-    loop_timer_set(listener->loop, &listener->resume, SHORTAGE_PAUSE_MS);
-    listener->on_shortage(listener->owner);
+    loop_timer_set(listener->loop, &listener->resume, LISTENER_PAUSE_MS);
 }
 
 static void
@@ -101,14 +101,22 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
     for (int n = 0; n < LISTENER_BATCH; n++) {
         struct addr peer = { .len = sizeof peer.u };
-        int accepted = accept4(fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int accepted;
 
+        if (listener->may_accept && !listener->may_accept(listener->owner)) {
+            listener_pause(listener);
+            return;
+        }
+        accepted = accept4(fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
             listener->on_accept(listener->owner, listener->tag, accepted, &peer);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             listener_pause(listener);
+            listener->on_shortage(listener->owner);
+            return;
+        }
         if (errno != ECONNABORTED && errno != EINTR)
             return;
     }
@@ -135,6 +143,12 @@ listener_start(struct loop *loop, int fd,
         return listener;
     free(listener);
     return NULL;
+}
+
+void
+listener_set_gate(struct listener *listener, bool (*may_accept)(void *owner))
+{
+    listener->may_accept = may_accept;
 }
 
 void

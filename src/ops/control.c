@@ -1,7 +1,7 @@
 /*
  * control: builds the world, runs it, swaps parts of it, takes it down.
  *
- *   start:   config ── views (one per worker) ── sockets ── threads ── "ready"
+ *   start:   config ── views (one per worker) ── sockets ── fewer rights ── logs ── threads ── "ready"
  *   reload:  config ── views ── sockets │ commit: every worker gets its view by message
  *                     any step fails ───┘ everything made so far is dropped, the old world goes on
  *   stop:    workers stop listening ── sessions end ── workers report ── threads joined
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -25,8 +26,12 @@
 #include "config/config.h"
 #include "net/conn.h"
 #include "net/loop.h"
+#include "ops/notify.h"
+#include "ops/privilege.h"
+#include "ops/sandbox.h"
 #include "ops/sockets.h"
 #include "ops/worker.h"
+#include "proxy/limits.h"
 
 enum control_state { CONTROL_RUNNING, CONTROL_STOPPING, CONTROL_ABORTING };
 
@@ -36,6 +41,7 @@ struct control {
     struct server_board *board;   /* owned */
     struct tls_ring *ring;        /* owned */
     struct sockets *sockets;      /* owned */
+    struct limits *limits;        /* owned */
     struct worker **workers;      /* owned; worker_count */
     struct loop_watch *signals;   /* owned; on signal_fd */
     struct loop_watch *log;       /* owned; on the log's wake-up */
@@ -116,7 +122,7 @@ commit(struct control *control, struct config *config, struct view **views)
 }
 
 static void
-reload(struct control *control)
+reload_config(struct control *control)
 {
     char error[512];
     unsigned complaints = 0;
@@ -135,6 +141,14 @@ reload(struct control *control)
     config_unref(config);
     log_fact(LOG_LEVEL_ERROR, "reload", "%s was refused; casgate keeps the running one",
         control->path);
+}
+
+static void
+reload(struct control *control)
+{
+    notify_send(NOTIFY_RELOADING);
+    reload_config(control);
+    notify_send(NOTIFY_READY);
 }
 
 /* --- stop ---------------------------------------------------------------------------------------- */
@@ -162,6 +176,7 @@ stop(struct control *control)
     if (control->state != CONTROL_RUNNING)
         return;
     control->state = CONTROL_STOPPING;
+    notify_send(NOTIFY_STOPPING);
     log_fact(LOG_LEVEL_NOTICE, "stop", "stopping: no new connections; requests in flight have %lld s",
         (long long) control->config->timeouts.shutdown_ms / 1000);
     for (size_t w = 0; w < control->worker_count; w++)
@@ -226,15 +241,18 @@ signals_take(void)
 
 /* --- start and end ------------------------------------------------------------------------------- */
 
-static void
+/* As high as it goes; returns how high that is. */
+static size_t
 raise_descriptor_limit(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = { 1024, 1024 };
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
     }
+    return limit.rlim_cur;
 }
 
 static bool
@@ -250,13 +268,14 @@ control_init(struct control *control)
         : cores > 0                                  ? (size_t) cores
                                                      : 1;
     control->sockets = sockets_create(control->worker_count);
+    control->limits = limits_create(raise_descriptor_limit(), control->worker_count);
     control->workers = calloc(control->worker_count, sizeof(struct worker *));
     if (control->signal_fd < 0 || !control->loop || !control->board || !control->ring ||
-        !control->sockets || !control->workers)
+        !control->sockets || !control->limits || !control->workers)
         return false;
     for (size_t w = 0; w < control->worker_count; w++) {
         control->workers[w] =
-            worker_create((unsigned) w, control->loop, on_worker_stopped, control);
+            worker_create((unsigned) w, control->loop, control->limits, on_worker_stopped, control);
         if (!control->workers[w])
             return false;
     }
@@ -265,6 +284,40 @@ control_init(struct control *control)
     control->signals = loop_watch_start(control->loop, control->signal_fd, on_signal, control);
     control->log = loop_watch_start(control->loop, log_wake_fd(), on_log, control);
     return control->signals && control->log;
+}
+
+/* A reload will read the file, its keys and passwords with the rights that are left: better to know now. */
+static void
+rehearse_reload(const struct control *control)
+{
+    unsigned complaints = 0;
+    struct config *config = config_load(control->path, stderr, &complaints);
+
+    if (!config)
+        log_fact(LOG_LEVEL_WARNING, "privilege",
+            "user '%s' cannot read all that %s names: reloads will be refused; keys are to be readable by "
+            "its group (mode 0640)",
+            control->config->privilege.user, control->path);
+    config_unref(config);
+}
+
+/* From here on only what serving needs. The logs are opened by the user who will reopen them. */
+static bool
+harden(const struct control *control)
+{
+    const struct config_privilege *wanted = &control->config->privilege;
+    char error[512];
+
+    if (!privilege_drop(control->config, error, sizeof error) ||
+        (wanted->sandbox && !sandbox_enter(SANDBOX_PROCESS, error, sizeof error))) {
+        log_fact(LOG_LEVEL_ERROR, "privilege", "%s", error);
+        return false;
+    }
+    if (!open_log(control->config))
+        return false;
+    if (wanted->user)
+        rehearse_reload(control);
+    return true;
 }
 
 static bool
@@ -277,6 +330,10 @@ control_start(struct control *control)
         return false;
     if (!sockets_prepare(control->sockets, control->config, error, sizeof error)) {
         log_fact(LOG_LEVEL_ERROR, "listener", "%s", error);
+        views_drop(views, control->worker_count);
+        return false;
+    }
+    if (!harden(control)) {
         views_drop(views, control->worker_count);
         return false;
     }
@@ -318,6 +375,7 @@ control_finish(struct control *control)
     loop_watch_stop(control->log);
     loop_destroy(control->loop);
     sockets_destroy(control->sockets);
+    limits_destroy(control->limits);
     server_board_destroy(control->board);
     tls_ring_destroy(control->ring);
     config_unref(control->config);
@@ -335,13 +393,16 @@ control_run(const struct control_options *options)
     unsigned complaints = 0;
     bool started;
 
-    raise_descriptor_limit();
+    /* else the C library looks for /etc/localtime each time that a date is written */
+    setenv("TZ", "UTC0", 1);
+    tzset();
     control.config = config_load(options->config_path, stderr, &complaints);
     if (!control.config)
         return EXIT_FAILURE;
-    started = open_log(control.config) && control_init(&control) && control_start(&control);
+    started = control_init(&control) && control_start(&control);
     if (started) {
         tell_ready(&control, options->ready_fd);
+        notify_send(NOTIFY_READY);
         loop_run(control.loop);
         log_fact(LOG_LEVEL_NOTICE, "stop", "stopped");
     }

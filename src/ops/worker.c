@@ -18,10 +18,12 @@
 #include "base/slab.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "ops/privilege.h"
+#include "ops/sandbox.h"
 #include "proxy/proxy.h"
 #include "proxy/session.h"
 
-enum { RING_BYTES = 1 << 20, GIVE_BACK = 64 };
+enum { RING_BYTES = 1 << 20 };
 
 struct door {
     struct door *next;
@@ -35,6 +37,7 @@ struct worker {
     struct loop *control;         /* borrowed; where on_stopped is posted */
     struct tls_library *library;  /* owned */
     struct log_ring *ring;        /* owned */
+    struct limits *limits;        /* borrowed from control */
     struct door *doors;           /* owned */
     struct proxy proxy;
     pthread_t thread;
@@ -69,9 +72,16 @@ on_shortage(void *owner)
 {
     struct worker *worker = owner;
 
-    log_fact(LOG_LEVEL_WARNING, "listener",
-        "worker %u: no descriptor left; accepting pauses, %u idle backend connections given back",
-        worker->index, proxy_give_back(&worker->proxy, GIVE_BACK));
+    limits_note(&worker->proxy, LIMITS_DESCRIPTORS, NULL);
+    proxy_give_back(&worker->proxy, PROXY_GIVE_BACK);
+}
+
+static bool
+may_accept(void *owner)
+{
+    struct worker *worker = owner;
+
+    return limits_has_room(&worker->proxy);
 }
 
 static void
@@ -85,6 +95,7 @@ door_open(struct worker *worker, int fd, enum config_listen_kind kind)
             listener_start(worker->loop, fd, on_accept, on_shortage, worker, door);
     }
     if (door && door->listener) {
+        listener_set_gate(door->listener, may_accept);
         worker->doors = door;
         return;
     }
@@ -167,11 +178,36 @@ post(struct loop *loop, struct order order)
     return true;
 }
 
+/* The first allocation makes the C library look at the machine; afterwards no file is ever needed. */
+static void
+confine(struct worker *worker)
+{
+    char error[256] = "capabilities cannot be dropped";
+    size_t size = 0;
+    void *block;
+    bool done;
+
+    block = slab_borrow(1, &size);
+    slab_return(block, size);
+    done = privilege_drop_thread() &&
+        (!worker->proxy.view->config->privilege.sandbox ||
+            sandbox_enter(SANDBOX_WORKER, error, sizeof error));
+
+    if (done)
+        return;
+    log_fact(LOG_LEVEL_ERROR, "worker", "%s", error);
+    exit(EXIT_FAILURE); /* nothing is served with more rights than promised */
+}
+
 static void *
 worker_main(void *arg)
 {
     struct worker *worker = arg;
+    char name[16];
 
+    snprintf(name, sizeof name, "worker-%u", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    confine(worker);
     loop_run(worker->loop);
     doors_close(worker, -1);
     tls_library_thread_stop(worker->library);
@@ -181,7 +217,8 @@ worker_main(void *arg)
 }
 
 struct worker *
-worker_create(unsigned index, struct loop *control, void (*on_stopped)(void *owner), void *owner)
+worker_create(unsigned index, struct loop *control, struct limits *limits,
+    void (*on_stopped)(void *owner), void *owner)
 {
     struct worker *worker = calloc(1, sizeof *worker);
 
@@ -189,6 +226,7 @@ worker_create(unsigned index, struct loop *control, void (*on_stopped)(void *own
         return NULL;
     worker->index = index;
     worker->control = control;
+    worker->limits = limits;
     worker->on_stopped = on_stopped;
     worker->owner = owner;
     worker->loop = loop_create(worker);
@@ -216,16 +254,12 @@ worker_destroy(struct worker *worker)
 bool
 worker_start(struct worker *worker, struct view *view)
 {
-    char name[16];
-
-    if (!proxy_init(&worker->proxy, worker->loop, view, worker->ring))
+    if (!proxy_init(&worker->proxy, worker->loop, view, worker->ring, worker->limits))
         return false;
     worker->proxy.on_empty = on_empty;
     worker->proxy.owner = worker;
     if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
         return false;
-    snprintf(name, sizeof name, "worker-%u", worker->index);
-    pthread_setname_np(worker->thread, name);
     worker->started = true;
     return true;
 }

@@ -10,9 +10,10 @@
 #include "proxy/session.h"
 
 bool
-proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log_ring *access)
+proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log_ring *access,
+    struct limits *limits)
 {
-    *proxy = (struct proxy) { .loop = loop, .view = view, .access = access };
+    *proxy = (struct proxy) { .loop = loop, .view = view, .access = access, .limits = limits };
     proxy->scratch = malloc(PROXY_SCRATCH);
     proxy->head_out = malloc(PROXY_HEAD_OUT);
     proxy->head = malloc(sizeof *proxy->head);

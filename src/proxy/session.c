@@ -66,6 +66,7 @@ session_end(struct session *session, enum conn_end end)
         proxy->sessions = session->next;
     if (session->next)
         session->next->prev = session->prev;
+    limits_leave(proxy, &session->place);
     reaper_add(loop_reaper(proxy->loop), &session->grave, session_destroy, session);
     if (--proxy->session_count == 0 && proxy->stopping && proxy->on_empty)
         proxy->on_empty(proxy->owner);
@@ -404,11 +405,18 @@ session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const 
     struct session *session = calloc(1, sizeof *session);
     struct ssl_st *ssl = NULL;
 
+    if (session && !limits_enter(proxy, peer, &session->place)) {
+        close(fd);
+        free(session);
+        return;
+    }
     if (session && kind == CONFIG_LISTEN_TLS)
         ssl = tls_accept(proxy->view->tls);
     if (!session || (kind == CONFIG_LISTEN_TLS && !ssl) ||
         !conn_accept(&session->conn, proxy->loop, fd, ssl, on_event, session)) {
         close(fd);
+        if (session)
+            limits_leave(proxy, &session->place);
         free(session);
         return;
     }
@@ -480,6 +488,7 @@ session_open_lease(struct session *session, struct view *view, struct farm *farm
     lease = lease_open(session->proxy->loop, farm, member, ssl, on_lease_event, session);
     if (!lease)
         return NULL;
+    limits_lease_opened(session->proxy);
     lease->next = session->leases;
     session->leases = lease;
     return lease;
@@ -494,5 +503,6 @@ session_close_lease(struct session *session, struct lease *lease)
         link = &(*link)->next;
     *link = lease->next;
     session->last = session->last || lease->bound;
+    limits_lease_closed(session->proxy);
     lease_close(lease, session->proxy->loop);
 }

@@ -21,6 +21,7 @@
 #include "farm/balance.h"
 #include "http/reply.h"
 #include "proxy/access.h"
+#include "proxy/limits.h"
 #include "txn_parts.h"
 
 enum { CLIENT_LOOK_MS = 500 };
@@ -269,6 +270,8 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
         nearer(after(txn->heard_ms, txn->limits->stall_alarm_ms), FAIL_NONE, &due_ms, ret_failure);
     if (is_client_watched(txn))
         nearer(after(txn->active_ms, CLIENT_LOOK_MS), FAIL_NONE, &due_ms, ret_failure);
+    if (txn->step == TXN_AWAIT || txn->step == TXN_RELAY)
+        nearer(limits_body_deadline(txn), FAIL_BODY_TIMEOUT, &due_ms, ret_failure);
     return due_ms;
 }
 

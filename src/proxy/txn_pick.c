@@ -16,6 +16,7 @@
 #include "farm/balance.h"
 #include "http/forward.h"
 #include "proxy/auth.h"
+#include "proxy/limits.h"
 #include "txn_parts.h"
 
 enum { HTTP_SYS_HEAD = 16 * 1024 /* what http.sys takes by default: KB 820129 */ };
@@ -35,6 +36,8 @@ note_request(struct txn *txn, const struct head *head)
         txn->flags |= TXN_PERSISTENT;
     if (auth_request_binds(head))
         txn->flags |= TXN_BINDS;
+    if (head->expects_continue)
+        txn->flags |= TXN_EXPECTS;
     txn_begin_upload(txn, head);
     for (size_t i = 0; i < sizeof idempotent / sizeof *idempotent; i++)
         if (txn->up.done && slice_equals(head->method, idempotent[i]))
@@ -168,6 +171,20 @@ choose_member(struct txn *txn)
     return balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer);
 }
 
+/* When descriptors are short, idle ones of other clients make room, once. */
+static struct lease *
+open_lease(struct txn *txn, int member)
+{
+    struct session *session = txn->session;
+    struct lease *lease = session_open_lease(session, txn->view, txn->farm, member, txn->bridged);
+
+    if (lease || (errno != EMFILE && errno != ENFILE) ||
+        proxy_give_back(session->proxy, PROXY_GIVE_BACK) == 0)
+        return lease;
+    limits_note(session->proxy, LIMITS_DESCRIPTORS, NULL);
+    return session_open_lease(session, txn->view, txn->farm, member, txn->bridged);
+}
+
 /* member -1: it has left the farm. */
 static void
 set_server(struct txn *txn, struct server *server, int member)
@@ -217,7 +234,7 @@ step_pick(struct txn *txn)
     txn->picked_ms = now_ms(txn);
     txn->step = TXN_LEASE;
     if (!lease)
-        lease = session_open_lease(txn->session, txn->view, txn->farm, member, txn->bridged);
+        lease = open_lease(txn, member);
     if (!lease)
         return txn_failed(txn, open_failure(errno));
     if (lease->requests)

@@ -14,6 +14,7 @@
 #include "http/forward.h"
 #include "http/parser.h"
 #include "proxy/auth.h"
+#include "proxy/limits.h"
 #include "txn_parts.h"
 
 enum {
@@ -82,6 +83,7 @@ run_up(struct txn *txn, struct slice lead)
             txn->flags |= TXN_UP_CUT; /* the answer may still come */
         if (is_body_over_limit(txn))
             return txn_failed(txn, FAIL_BODY_TOO_LARGE);
+        limits_watch_body(txn);
     }
     /* close_notify is only found by reading, also when nobody wants what may come before it */
     if (txn->up.done || (txn->flags & TXN_UP_CUT)) {

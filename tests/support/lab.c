@@ -141,14 +141,18 @@ ready_port(struct lab *lab, const char *kind)
 }
 
 static void
-start_casgate(struct lab *lab, const char *clock_rate)
+start_casgate(struct lab *lab, const struct lab_options *options)
 {
-    const char *argv[] = { place_of("CASGATE", TEST_CASGATE), "run", "-c", lab->config, "--ready-fd",
-        "3", clock_rate ? "--clock-rate" : NULL, clock_rate, NULL };
+    static const char limited[] = "ulimit -n \"$0\" && exec \"$@\"";
+    const char *clock_rate = options->clock_rate;
+    char descriptors[16];
+    const char *argv[] = { "sh", "-c", limited, descriptors, place_of("CASGATE", TEST_CASGATE), "run",
+        "-c", lab->config, "--ready-fd", "3", clock_rate ? "--clock-rate" : NULL, clock_rate, NULL };
     char *ready;
     char *facts;
 
-    lab->casgate = process_start(argv);
+    snprintf(descriptors, sizeof(descriptors), "%u", options->descriptors);
+    lab->casgate = process_start(options->descriptors ? argv : argv + 4);
     ready = process_find_line(lab->casgate, PROCESS_READY, "ready", 0, SOON_MS, NULL);
     facts = process_output(lab->casgate, PROCESS_STDERR, NULL);
     cr_assert(ready, "casgate is not ready; it said:\n%s", facts);
@@ -182,7 +186,7 @@ lab_start(const struct lab_options *options)
         .clock_rate = options->clock_rate,
     });
     lab_configure(lab, options->yaml, options->farm);
-    start_casgate(lab, options->clock_rate);
+    start_casgate(lab, options);
     return lab;
 }
 

@@ -34,6 +34,7 @@ struct lab_options {
     const char *cas_certificate; /* the one that the CAS show; NULL: "server" */
     const char *second;      /* lines, indented by two, of a second farm with its `hosts`; the second
                                 half of the simulated CAS are its servers; NULL: one farm */
+    unsigned descriptors;    /* how many casgate may have; 0: as many as this process */
     const char *clock_rate;  /* "60": both programs live a minute in a second; NULL: real time */
 };
 

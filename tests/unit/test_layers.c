@@ -29,6 +29,8 @@ static const struct library {
     { "llhttp", "llhttp*", { "http/parser*" } },
     { "libevent", "event2/*", { "net/*", "ops/worker*" } },
     { "libfyaml", "libfyaml*", { "config/load*" } },
+    { "libcap", "sys/capability.h", { "ops/privilege*" } },
+    { "libseccomp", "seccomp.h", { "ops/sandbox*" } },
 };
 
 /* What is done with one line of one file of one room. Returns the number of complaints. */

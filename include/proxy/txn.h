@@ -17,6 +17,7 @@
 #include "http/body.h"
 #include "http/head.h"
 #include "net/relay.h"
+#include "proxy/queue.h"
 #include "proxy/route.h"
 
 struct lease;
@@ -51,7 +52,8 @@ enum {
     TXN_ANSWERED = 128,     /* the response's head has gone to the client */
     TXN_CLOSE = 256,        /* the client's connection ends after this response */
     TXN_CHANNEL = 512,      /* an RPC channel */
-    TXN_LEASE_ENDS = 1024   /* the server closes its connection after this response */
+    TXN_LEASE_ENDS = 1024,  /* the server closes its connection after this response */
+    TXN_CHALLENGED = 2048   /* the response challenges in the middle of a logon */
 };
 
 struct txn {
@@ -68,6 +70,7 @@ struct txn {
     size_t room;              /* bytes that this txn holds, for the slab */
     uint32_t request_size;    /* bytes of the head */
     uint16_t method_len, target_len; /* at the beginning of request */
+    struct waiter waiter;     /* in the worker's queue while step PICK waits for room */
     struct body up_body, down_body;
     struct relay up, down;
     struct slice have;        /* body bytes read with the response's head; valid within the turn */

@@ -60,6 +60,7 @@ config_destroy(struct config *config)
     free_texts(config->names, config->name_count);
     free(config->log.access);
     free(config->log.facts);
+    free(config->admin_token_file);
     free(config->path);
     free(config);
 }

@@ -44,6 +44,9 @@ json_t *sim_wait_event(struct sim *sim, const char *kind, const char *text, int6
 /* How many such events are there now? */
 size_t sim_count(struct sim *sim, const char *kind, const char *text);
 
+/* All events since the last sim_forget, in order; owned by the caller (an array). */
+json_t *sim_events(struct sim *sim);
+
 /* Events up to now no longer count. */
 void sim_forget(struct sim *sim);
 

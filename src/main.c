@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "config/explain.h"
 #include "net/conn.h"
+#include "ops/client.h"
 #include "ops/control.h"
 
 enum { EXIT_USAGE = 2, CLOCK_RATE_MAX = 100000 };
@@ -24,12 +25,29 @@ static const char usage[] =
     "  check -c FILE     check a configuration: every fault with file:line:column\n"
     "  explain [KEY]     what a configuration key means, its unit and default\n"
     "  reference         print a complete configuration with every key and default\n"
+    "  status            the servers, by protocol; exit code 1 if something is not up\n"
+    "  drain SERVER      no new connections for it; what lives ends by itself\n"
+    "  maintenance SERVER  no new connections, and end idle ones\n"
+    "  ready SERVER      in service again\n"
+    "  sessions [SERVER] who is connected\n"
+    "  why CLIENT|ID     what went wrong for a client address or a request id, in words\n"
     "  --version         print the version\n"
     "\n"
     "options of run:\n"
     "  -c, --config FILE     default /etc/casgate/casgate.yaml\n"
     "      --ready-fd N      write the listening addresses and `ready` to descriptor N\n"
     "      --clock-rate N    run timers N times faster than life (for labs)\n"
+    "\n"
+    "options of status and what follows it, which speak to the admin listener:\n"
+    "  -c, --config FILE     whose admin key says where\n"
+    "      --admin ADDRESS   instead of that: 127.0.0.1:9180 or unix:/path\n"
+    "      --token-file FILE whose first line is the token for orders over TCP\n"
+    "      --protocol NAME   of an order or of sessions: only this one\n"
+    "      --client ADDRESS  of sessions\n"
+    "      --deadline N      of drain and maintenance: end what is left after N seconds\n"
+    "      --wait            of drain and maintenance: until nobody is left\n"
+    "      --watch           of status: again every two seconds\n"
+    "      --json            for programs\n"
     "\n"
     "exit codes: 0 done, 1 found faults, 2 usage\n";
 
@@ -142,6 +160,73 @@ command_reference(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
+static const struct {
+    const char *name;
+    enum client_command command;
+    bool needs_subject;
+} client_commands[] = {
+    { "status", CLIENT_STATUS, false },
+    { "drain", CLIENT_DRAIN, true },
+    { "ready", CLIENT_READY, true },
+    { "maintenance", CLIENT_MAINTENANCE, true },
+    { "sessions", CLIENT_SESSIONS, false },
+    { "why", CLIENT_WHY, true },
+};
+
+static bool
+read_client_options(int argc, char **argv, struct client_options *ret_options)
+{
+    enum { ADMIN = 256, TOKEN, PROTOCOL, CLIENT, DEADLINE, WAIT, WATCH, JSON };
+    static const struct option known[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "admin", required_argument, NULL, ADMIN },
+        { "token-file", required_argument, NULL, TOKEN },
+        { "protocol", required_argument, NULL, PROTOCOL },
+        { "client", required_argument, NULL, CLIENT },
+        { "deadline", required_argument, NULL, DEADLINE },
+        { "wait", no_argument, NULL, WAIT },
+        { "watch", no_argument, NULL, WATCH },
+        { "json", no_argument, NULL, JSON },
+        { NULL, 0, NULL, 0 },
+    };
+    const char **texts[] = { &ret_options->admin, &ret_options->token_file,
+        &ret_options->protocol, &ret_options->client };
+    bool *switches[] = { &ret_options->wait, &ret_options->watch, &ret_options->json };
+    int option;
+
+    *ret_options = (struct client_options) { .config = "/etc/casgate/casgate.yaml" };
+    while ((option = getopt_long(argc, argv, "c:", known, NULL)) != -1)
+        if (option == 'c')
+            ret_options->config = optarg;
+        else if (option >= ADMIN && option <= CLIENT)
+            *texts[option - ADMIN] = optarg;
+        else if (option >= WAIT)
+            *switches[option - WAIT] = true;
+        else if (option != DEADLINE || !read_number(optarg, 1, 604800, &ret_options->deadline_s))
+            return false;
+    if (optind < argc)
+        ret_options->subject = argv[optind++];
+    return optind == argc;
+}
+
+/* -1: no command of that name. */
+static int
+run_client_command(int argc, char **argv)
+{
+    struct client_options options;
+
+    for (size_t c = 0; c < sizeof client_commands / sizeof *client_commands; c++) {
+        if (strcmp(argv[0], client_commands[c].name) != 0)
+            continue;
+        if (!read_client_options(argc, argv, &options))
+            return misuse("options not understood");
+        if (client_commands[c].needs_subject && !options.subject)
+            return misuse("whom? a name is missing");
+        return client_run(client_commands[c].command, &options);
+    }
+    return -1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -154,6 +239,8 @@ main(int argc, char **argv)
         { "explain", command_explain },
         { "reference", command_reference },
     };
+
+    int code;
 
     if (!conn_setup()) {
         fputs("casgate: no memory\n", stderr);
@@ -176,5 +263,10 @@ main(int argc, char **argv)
             fputs(usage, stdout);
             return EXIT_SUCCESS;
         }
-    return misuse("unknown command");
+    if (wants_help(argc - 1, argv + 1)) {
+        fputs(usage, stdout);
+        return EXIT_SUCCESS;
+    }
+    code = run_client_command(argc - 1, argv + 1);
+    return code >= 0 ? code : misuse("unknown command");
 }

@@ -77,6 +77,13 @@ keep_ticket(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+/* SSL_VERIFY_NONE alone would verify and only ignore the result. */
+static int
+trust_anybody(X509_STORE_CTX *store, void *ignored)
+{
+    return 1;
+}
+
 void
 clients_setup(const struct target *where, bool bulk)
 {
@@ -88,7 +95,7 @@ clients_setup(const struct target *where, bool bulk)
     SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
     SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384");
     SSL_CTX_set1_groups_list(ctx, "X25519");
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_cert_verify_callback(ctx, trust_anybody, NULL);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
         SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -246,7 +253,7 @@ receive(struct client *client)
 {
     static char data[BULK_BUFFER];
 
-    while (client->state != CLIENT_CLOSED) {
+    while (client->state != CLIENT_CLOSED && client->state != CLIENT_HANDSHAKING) {
         size_t n = 0;
 
         ERR_clear_error();

@@ -22,6 +22,8 @@ enum config_bridge_mode { CONFIG_BRIDGE_MRSPROXY, CONFIG_BRIDGE_ALL };
 enum config_bridge_verify { CONFIG_VERIFY_NONE_GIVEN, CONFIG_VERIFY_SAME_CERTIFICATE, CONFIG_VERIFY_CA };
 enum config_balance { CONFIG_BALANCE_LEAST_CONNECTIONS, CONFIG_BALANCE_ROUND_ROBIN, CONFIG_BALANCE_SOURCE };
 
+enum config_log_filter { CONFIG_LOG_ALL, CONFIG_LOG_ERRORS };
+
 struct config_listen {
     struct addr addr;
     enum config_listen_kind kind;
@@ -125,6 +127,9 @@ struct config_log {
     char *facts;           /* owned; NULL: stderr */
     bool json;
     enum log_level level;
+    enum config_log_filter filter; /* which access lines */
+    unsigned sample;       /* of lines of requests that ended well, one in so many */
+    int64_t slow_ms;       /* a request that took a server longer is always written; 0: none is */
 };
 
 struct config {
@@ -143,6 +148,7 @@ struct config {
     struct config_privilege privilege;
     struct config_log log;
     struct addr admin;           /* the private listener of ops/admin; len 0: none */
+    char *admin_token_file;      /* owned; whose first line orders over TCP must show; NULL: none */
     struct config_farm *farms;   /* owned; at least one; the default farm is the one without hosts */
     size_t farm_count;
 };

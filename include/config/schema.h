@@ -70,6 +70,7 @@ struct schema_row {
                                    ordinary as min and max say */
     const char *const *choices; /* NULL-terminated */
     unsigned port;              /* of an address that names none */
+    const char *word;           /* of a map that may be one word: the key that the word then stands for */
     const char *preset;         /* default as text; NULL: none, or the route's own */
     const char *example;        /* NULL with SHOWN_DEFAULT */
     const char *text;           /* one sentence for explain and reference.yaml */

@@ -1,7 +1,7 @@
 /*
  * farm: the servers of one configured farm as one worker sees them: addresses resolved, counters and health
  * shared with the process. Made on the control thread for each worker and configuration; never changed
- * afterwards but for the worker's own turn counter.
+ * afterwards but for the worker's own counters.
  */
 #ifndef FARM_FARM_H
 #define FARM_FARM_H
@@ -20,6 +20,7 @@ struct farm_member {
     const struct config_server *config; /* borrowed from the configuration */
     struct addr plain;                  /* address and plain port */
     struct addr tls;                    /* address and TLS port */
+    double credit;                      /* part of a connection earned during its slow start */
 };
 
 struct farm {
@@ -29,6 +30,7 @@ struct farm {
     size_t count;
     size_t turn;                        /* round-robin's and every tie's next place to look */
     size_t source;                      /* next source address */
+    int64_t ports_told_ms;              /* when the log last said that ports ran out; 0: never */
 };
 
 /* Resolves names (getaddrinfo: control thread only). A name that does not resolve fails the farm with one

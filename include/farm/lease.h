@@ -37,10 +37,10 @@ struct lease {
     bool bound;                 /* carries an identity */
 };
 
-/* Opens a lease to a member of the farm, from one of the farm's source addresses; ssl: owned, for a bridged
- * one, NULL for plain. on_event is called as by conn. NULL: errno says why. */
-struct lease *lease_open(struct loop *loop, struct farm *farm, int member, struct ssl_st *ssl,
-    void (*on_event)(void *owner), void *owner);
+/* Opens a lease to a member of the farm, from one of the farm's source addresses; rate: what the member may get
+ * of them a second (balance_rate); ssl: owned, for a bridged one, NULL for plain. on_event is called as by conn. NULL: errno says why. */
+struct lease *lease_open(struct loop *loop, struct farm *farm, int member, double rate,
+    struct ssl_st *ssl, void (*on_event)(void *owner), void *owner);
 
 void lease_set_state(struct lease *lease, struct loop *loop, enum lease_state state);
 

@@ -101,6 +101,9 @@ struct head {
 /* The id for a name in any case; with folding, `_` counts as `-` (IIS maps both to one variable). */
 enum field_id field_lookup(struct slice name, bool folding);
 
+/* May the byte stand in a token: a method, a field's name (RFC 9110 section 5.6.2)? */
+bool head_is_token_byte(char c);
+
 /* The first field with that id, or NULL. */
 const struct field *head_find(const struct head *head, enum field_id id);
 

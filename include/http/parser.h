@@ -30,12 +30,14 @@ struct head_scan {
     size_t offset; /* bytes looked at */
     size_t line;   /* where the current line begins */
     unsigned lines; /* complete lines before it */
+    unsigned empty; /* empty lines in front of the first one */
 };
 
 enum head_scan_result { HEAD_PARTIAL, HEAD_WHOLE, HEAD_REFUSED };
 
 /* Looks at data[0, len), the head's bytes so far (the same ones again, with more behind them, at the next
- * call). HEAD_WHOLE: *ret_size is the head's size. HEAD_REFUSED: *ret_failure says why (a line not ended by
+ * call). Up to four empty lines may stand in front of it (RFC 9112 section 2.2: a client's mistake) and count
+ * as part of it. HEAD_WHOLE: *ret_size is the head's size. HEAD_REFUSED: *ret_failure says why (a line not ended by
  * CRLF, or a limit of head_limits); scan->lines 0 then means that the first line was at fault. */
 enum head_scan_result head_scan(struct head_scan *scan, const struct head_limits *limits,
     const char *data, size_t len, size_t *ret_size, enum failure *ret_failure);

@@ -13,6 +13,7 @@
 
 struct limits;
 struct loop;
+struct proxy;
 struct worker;
 
 /* Makes a worker that is not running yet, with its own OpenSSL library context. limits is the process's and
@@ -40,6 +41,11 @@ bool worker_set_view(struct worker *worker, struct view *view);
 bool worker_stop(struct worker *worker);
 /* End what is left now. */
 bool worker_abort(struct worker *worker);
+
+/* Run something on the worker's thread with its proxy (a list of its sessions, an eviction), then, back on the
+ * control thread, done. arg is the caller's; it must not be touched between the two. done may be NULL. */
+bool worker_call(struct worker *worker, void (*run)(struct proxy *proxy, void *arg),
+    void (*done)(void *arg), void *arg);
 
 /* A worker's OpenSSL library context, for building its views on the control thread. Borrowed. */
 struct tls_library *worker_library(struct worker *worker);

@@ -7,6 +7,9 @@
 
 struct txn;
 
+/* The step in which it ended, as its line names it. Static text. */
+const char *access_step(const struct txn *txn);
+
 /* Writes the line of a transaction that is over. */
 void access_write(struct txn *txn);
 

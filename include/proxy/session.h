@@ -46,6 +46,7 @@ struct session {
     struct reaper_node grave;      /* when GONE */
     struct addr peer;              /* the client's address */
     struct limits_place place;     /* among all clients */
+    int64_t accepted_ms;           /* loop time at which it was accepted */
     int64_t since_ms;              /* loop time at which the state began */
     uint64_t lingered;             /* bytes dropped while LINGER */
     unsigned requests;             /* begun so far */
@@ -65,15 +66,22 @@ void session_stop(struct session *session);
 /* Ends it whatever it does. */
 void session_abort(struct session *session);
 
+/* For the queue: a transaction that waits for room may find some. */
+void session_wake(struct session *session);
+
+/* Takes its leases to a server away: see proxy_evict. */
+void session_evict(struct session *session, const struct server *server, unsigned protocols,
+    bool busy);
+
 /* Closes idle unbound leases. Returns how many. */
 unsigned session_give_back(struct session *session);
 
 /* For txn: a lease's or the client's event may have moved a deadline. */
 void session_set_timer(struct session *session);
 
-/* For txn: opens a lease of this session. NULL: errno says why. */
+/* For txn: opens a lease of this session; rate as lease_open. NULL: errno says why. */
 struct lease *session_open_lease(struct session *session, struct view *view, struct farm *farm,
-    int member, bool bridged);
+    int member, double rate, bool bridged);
 
 /* For txn: closes a lease of this session. If it was bound, the session ends after what is in flight. */
 void session_close_lease(struct session *session, struct lease *lease);

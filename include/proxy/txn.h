@@ -17,6 +17,7 @@
 #include "http/body.h"
 #include "http/head.h"
 #include "net/relay.h"
+#include "proxy/queue.h"
 #include "proxy/route.h"
 
 struct lease;
@@ -53,7 +54,8 @@ enum {
     TXN_CHANNEL = 512,      /* an RPC channel */
     TXN_LEASE_ENDS = 1024,  /* the server closes its connection after this response */
     TXN_STALLED = 2048,     /* the stall alarm has been given */
-    TXN_EXPECTS = 4096      /* the client waits for 100 before it sends its body */
+    TXN_EXPECTS = 4096,     /* the client waits for 100 before it sends its body */
+    TXN_CHALLENGED = 8192   /* the response challenges in the middle of a logon */
 };
 
 struct txn {
@@ -70,6 +72,7 @@ struct txn {
     size_t room;              /* bytes that this txn holds, for the slab */
     uint32_t request_size;    /* bytes of the head */
     uint16_t method_len, target_len; /* at the beginning of request */
+    struct waiter waiter;     /* in the worker's queue while step PICK waits for room */
     struct body up_body, down_body;
     struct relay up, down;
     struct slice have;        /* body bytes read with the response's head; valid within the turn */

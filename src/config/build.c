@@ -33,6 +33,8 @@ struct builder {
 };
 
 static void build_keys(struct builder *b, const struct node *map, const char *prefix, void *scope);
+static void build_value(struct builder *b, const struct node *node, const struct schema_row *row,
+    void *scope);
 
 #define complain(b, where, ...) complaints_add((b)->complaints, COMPLAINT_ERROR, where, __VA_ARGS__)
 
@@ -405,7 +407,9 @@ build_map(struct builder *b, const struct node *node, const struct schema_row *r
     /* A map whose keys are all commented out reads as an empty word. */
     if (node->kind == NODE_SCALAR && node->text[0] == '\0')
         return;
-    if (node->kind != NODE_MAP)
+    if (node->kind == NODE_SCALAR && row->word)
+        build_value(b, node, schema_find(row->key, row->word), scope);
+    else if (node->kind != NODE_MAP)
         complain(b, node->place, "'%s' is a map: lines of 'key: value' below it", schema_name(row));
     else if (row->type == SCHEMA_ROUTES)
         build_routes(b, node, row, scope);

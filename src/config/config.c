@@ -62,6 +62,7 @@ config_destroy(struct config *config)
     free(config->privilege.group);
     free(config->log.access);
     free(config->log.facts);
+    free(config->admin_token_file);
     free(config->path);
     free(config);
 }

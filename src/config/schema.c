@@ -36,6 +36,7 @@ static const char *const modes[] = { "mrsproxy", "all", NULL };
 static const char *const trusts[] = { "same-certificate", "ca", NULL };
 static const char *const balances[] = { "least-connections", "round-robin", "source", NULL };
 static const char *const formats[] = { "text", "json", NULL };
+static const char *const filters[] = { "all", "errors", NULL };
 static const char *const levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 
 const struct schema_row schema_rows[] = {
@@ -70,9 +71,14 @@ const struct schema_row schema_rows[] = {
     { .key = "names", .type = SCHEMA_PATTERN, LIST_AT(config, names, name_count), .preset = "[]",
       .text = "The published host names, '*.example.com' (quoted) for any one label; empty means "
               "those of the certificates" },
-    { .key = "admin", .type = SCHEMA_ADDRESS, AT(config, admin), .port = 9180, .preset = "off",
-      .text = "Private address (or unix:/path) for status, metrics and orders, such as "
-              "127.0.0.1:9180" },
+    { .key = "admin", .type = SCHEMA_MAP, .word = "listen",
+      .text = "Where status, metrics and orders are served; one word stands for 'listen'" },
+    { .key = "admin.listen", .type = SCHEMA_ADDRESS, AT(config, admin), .port = 9180,
+      .preset = "off", .text = "Private address or unix:/path, such as 127.0.0.1:9180" },
+    { .key = "admin.token-file", .type = SCHEMA_FILE, .shown = SHOWN_ALTERNATIVE,
+      AT(config, admin_token_file), .example = "admin.token",
+      .text = "File whose first line orders over TCP must show; without it they are refused; a "
+              "Unix socket is protected by its mode instead" },
     { .key = "workers", .type = SCHEMA_NUMBER, AT(config, workers), .min = 1, .max = 1024,
       .zero = "auto", .preset = "auto",
       .text = "Worker threads; auto is one per core; fixed until the next start" },
@@ -290,6 +296,17 @@ const struct schema_row schema_rows[] = {
       .preset = "text", .text = "Lines as text or as JSON objects" },
     { .key = "log.level", .type = SCHEMA_CHOICE, AT(config, log.level), .choices = levels,
       .preset = "notice", .text = "The least important facts that are logged" },
+    { .key = "log.filter", .type = SCHEMA_CHOICE, AT(config, log.filter), .choices = filters,
+      .preset = "all",
+      .text = "Which access lines are written: all, or those of requests that failed or were "
+              "answered with a status of 400 or more (401 excepted: logons begin with it)" },
+    { .key = "log.sample", .type = SCHEMA_NUMBER, AT(config, log.sample), .min = 1, .max = 1000000,
+      .preset = "1",
+      .text = "Of the lines that tell of no error, one in so many is written" },
+    { .key = "log.slow", .type = SCHEMA_DURATION, AT(config, log.slow_ms), .min = 1,
+      .max = HOURS(24), .zero = "off", .preset = "off",
+      .text = "Requests that took a server longer than this are written whatever filter and sample "
+              "say" },
 };
 
 const size_t schema_row_count = sizeof(schema_rows) / sizeof(schema_rows[0]);

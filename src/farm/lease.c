@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "net/loop.h"
 #include "net/tls.h"
+
+enum { TELL_MS = 10000 }; /* between two lines about the same trouble */
 
 static const struct addr *
 next_source(struct farm *farm)
@@ -19,8 +22,30 @@ next_source(struct farm *farm)
     return config->source_count ? &config->sources[farm->source++ % config->source_count] : NULL;
 }
 
+/* The alarm of its own that running out of ports deserves: it is casgate's trouble, not the server's. */
+static void
+tell_of_ports(struct farm *farm, const struct farm_member *member, int64_t now_ms)
+{
+    if (farm->ports_told_ms && now_ms - farm->ports_told_ms < TELL_MS)
+        return;
+    farm->ports_told_ms = now_ms;
+    log_fact(LOG_LEVEL_ERROR, "lease",
+        "no local port or address left towards %s; farm %s needs more `source:` addresses",
+        member->server->name, farm->config->name);
+}
+
+/* Counts it: connections at a time, and new ones a second. rate 0: those are not limited. */
+static void
+note_opened(struct server *server, double rate, int64_t now_ms)
+{
+    atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->opened, 1, memory_order_relaxed);
+    if (rate > 0)
+        pace_spend(&server->paid_until_us, rate, now_ms * 1000);
+}
+
 struct lease *
-lease_open(struct loop *loop, struct farm *farm, int member, struct ssl_st *ssl,
+lease_open(struct loop *loop, struct farm *farm, int member, double rate, struct ssl_st *ssl,
     void (*on_event)(void *owner), void *owner)
 {
     struct farm_member *chosen = &farm->members[member];
@@ -36,12 +61,14 @@ lease_open(struct loop *loop, struct farm *farm, int member, struct ssl_st *ssl,
             ssl, on_event, owner)) {
         int error = errno;
 
+        if (error == EADDRNOTAVAIL)
+            tell_of_ports(farm, chosen, loop_now_ms(loop));
         free(lease);
         errno = error;
         return NULL;
     }
     lease->server = server_ref(chosen->server);
-    atomic_fetch_add_explicit(&lease->server->connections, 1, memory_order_relaxed);
+    note_opened(lease->server, rate, loop_now_ms(loop));
     return lease;
 }
 

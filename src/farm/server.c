@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/metrics.h"
+
 struct board_entry {
     struct board_entry *next;
     struct server *server; /* counted */
@@ -83,6 +85,7 @@ server_board_get(struct server_board *board, const char *farm, const struct conf
         free(entry);
         return NULL;
     }
+    entry->server->slot = metrics_server_slot(farm, config->name);
     *link = entry;
     return server_ref(entry->server);
 }
@@ -107,7 +110,15 @@ server_unref(struct server *server)
 {
     if (!server || atomic_fetch_sub(&server->refs, 1) > 1)
         return;
+    for (unsigned p = 0; p < PROTOCOL_COUNT; p++)
+        free(server->tracks[p].name);
     free(server->key);
     free(server->name);
     free(server);
+}
+
+void
+server_blame(struct server *server, enum protocol protocol)
+{
+    atomic_fetch_add_explicit(&server->blames[protocol], 1, memory_order_relaxed);
 }

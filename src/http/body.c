@@ -17,7 +17,8 @@ enum state {
     DATA,         /* left bytes of data */
     DATA_CR,      /* CR behind the data */
     DATA_LF,      /* LF behind the data */
-    TRAILER,      /* first byte of a trailer line, or CR of the last line */
+    TRAILER,      /* first byte of a trailer's name, or CR of the last line */
+    TRAILER_NAME, /* up to the colon */
     TRAILER_LINE, /* up to CR */
     TRAILER_LF,   /* LF of a trailer line */
     LAST_LF       /* LF of the empty line */
@@ -82,19 +83,25 @@ size_byte(struct body *body, char c)
     return size_digit(body, c);
 }
 
-/* One byte of the trailers, which are dropped. */
+/* One byte of the trailers, which are dropped. Each must be a field all the same: what is none may be a
+ * request that somebody hid behind the last chunk. */
 static bool
 trailer_byte(struct body *body, char c)
 {
-    if (c == '\r') {
+    if (c == '\r' && body->state != TRAILER_NAME) {
         body->state = body->state == TRAILER ? LAST_LF : TRAILER_LF;
         return true;
     }
-    if (!is_text(c) || ++body->line > TRAILERS_MAX ||
-        (body->state == TRAILER && (c == ' ' || c == '\t' || c == ':')))
+    if (++body->line > TRAILERS_MAX)
         return false;
-    body->state = TRAILER_LINE;
-    return true;
+    if (body->state == TRAILER_LINE)
+        return is_text(c);
+    if (c == ':' && body->state == TRAILER_NAME) {
+        body->state = TRAILER_LINE;
+        return true;
+    }
+    body->state = TRAILER_NAME;
+    return head_is_token_byte(c);
 }
 
 /* One byte of framing; *ret_end when it was the last one. */
@@ -117,6 +124,7 @@ framing_byte(struct body *body, char c, bool *ret_end)
         body->state = SIZE;
         return c == '\n';
     case TRAILER:
+    case TRAILER_NAME:
     case TRAILER_LINE:
         return trailer_byte(body, c);
     case TRAILER_LF:

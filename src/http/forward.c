@@ -52,6 +52,16 @@ put_field(struct writer *writer, struct slice name, struct slice value)
     put(writer, SLICE("\r\n"));
 }
 
+/* The length as we understood it, in digits of our own. */
+static void
+put_length(struct writer *writer, struct slice name, uint64_t length)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long) length);
+
+    put_field(writer, name, (struct slice) { digits, (size_t) len });
+}
+
 static bool
 listed_in_connection(const struct head *head, struct slice name)
 {
@@ -126,8 +136,10 @@ put_request_field(struct writer *writer, const struct forward_request *request,
         put_field(writer, field->name, request->host);
     else if (field->id == FIELD_TRANSFER_ENCODING)
         put_field(writer, field->name, SLICE("chunked"));
-    else if (field->id == FIELD_CONTENT_LENGTH || (field->id == FIELD_EXPECT && head->minor >= 1))
-        put_field(writer, field->name, field->value);
+    else if (field->id == FIELD_CONTENT_LENGTH)
+        put_length(writer, field->name, head->length);
+    else if (field->id == FIELD_EXPECT && head->minor >= 1)
+        put_field(writer, field->name, SLICE("100-continue"));
     else if ((action != KEEP && action != STRIP_COOKIES) ||
         (has_connection && listed_in_connection(head, field->name)))
         return;
@@ -153,7 +165,7 @@ forward_request(const struct forward_request *request, char *out, size_t size)
     if (!head_find(head, FIELD_HOST))
         put_field(&writer, SLICE("Host"), request->host);
     /* MS-RPCH 2.1.2.1 wants to see it on RPC channels; it is true of our connection, too */
-    if (connection && slice_equals_nocase(connection->value, SLICE("keep-alive")))
+    if (connection && head->persistent && slice_equals_nocase(connection->value, SLICE("keep-alive")))
         put_field(&writer, connection->name, connection->value);
     put_field(&writer, SLICE("X-Forwarded-For"), request->client);
     put(&writer, SLICE("X-Forwarded-Proto: https\r\n"));
@@ -201,11 +213,9 @@ put_framing(struct writer *writer, const struct forward_response *response,
 
     if (head->status < 200 || head->status == 204)
         return;
-    if (head->body == BODY_NONE) /* to HEAD, or 304: what a GET would have got */
-        put_field(writer, field->name, field->value);
-    else if (field->id == FIELD_CONTENT_LENGTH)
-        put_field(writer, field->name, field->value);
-    else if (response->chunked)
+    if (field->id == FIELD_CONTENT_LENGTH) /* also to HEAD, or in a 304: what a GET would have got */
+        put_length(writer, field->name, head->length);
+    else if (response->chunked || (head->body == BODY_NONE && response->minor >= 1))
         put_field(writer, field->name, SLICE("chunked"));
 }
 

@@ -20,6 +20,14 @@ static const uint32_t lengths = 0
 #undef ROW
     ;
 
+bool
+head_is_token_byte(char c)
+{
+    /* nearly all of them are letters and hyphens */
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || (c >= '0' && c <= '9') ||
+        (c && strchr("!#$%&'*+.^_`|~", c));
+}
+
 static char
 fold(char c, bool folding)
 {
@@ -33,7 +41,7 @@ same(struct slice name, struct slice known, bool folding)
 {
     /* the last byte tells more than the first: a third of all names begin with X- */
     for (size_t i = name.len; i-- > 0;)
-        if (fold(name.data[i], folding) != fold(known.data[i], false))
+        if (name.data[i] != known.data[i] && fold(name.data[i], folding) != fold(known.data[i], false))
             return false;
     return true;
 }

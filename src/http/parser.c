@@ -17,6 +17,8 @@
 
 #include <llhttp.h>
 
+enum { EMPTY_LINES_MAX = 4, HOST_MAX = 255, METHOD_MAX = 64, LENGTH_DIGITS_MAX = 18 };
+
 /* What the callbacks fill in. */
 struct parse {
     struct head *head;                /* borrowed from the caller */
@@ -25,19 +27,11 @@ struct parse {
     bool in_value;                    /* the last span belonged to a value */
 };
 
-/* RFC 9110 5.6.2 */
-static bool
-is_token_byte(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-        (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 static bool
 is_token(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++)
-        if (!is_token_byte(text.data[i]))
+        if (!head_is_token_byte(text.data[i]))
             return false;
     return text.len > 0;
 }
@@ -55,6 +49,17 @@ is_value(struct slice text)
     return true;
 }
 
+/* Empty lines in front of a request line are skipped (RFC 9112 2.2); a response has none. */
+static bool
+skip_empty_line(struct head_scan *scan, size_t lf)
+{
+    if (scan->lines || lf != scan->line + 1 || scan->empty == EMPTY_LINES_MAX)
+        return false;
+    scan->empty++;
+    scan->offset = scan->line = lf + 1;
+    return true;
+}
+
 enum head_scan_result
 head_scan(struct head_scan *scan, const struct head_limits *limits, const char *data, size_t len,
     size_t *ret_size, enum failure *ret_failure)
@@ -66,7 +71,7 @@ head_scan(struct head_scan *scan, const struct head_limits *limits, const char *
 
         /* the request line may be as long as a target and a method allow */
         if (at - scan->line > (scan->lines ? limits->header : limits->target + 256) ||
-            at > limits->head || scan->lines > limits->headers + 1) {
+            at >= limits->head || scan->lines > limits->headers + 1) {
             *ret_failure = scan->lines ? FAIL_HEAD_TOO_LARGE : FAIL_TARGET_TOO_LONG;
             return HEAD_REFUSED;
         }
@@ -76,6 +81,8 @@ head_scan(struct head_scan *scan, const struct head_limits *limits, const char *
         }
         if (at == scan->line || data[at - 1] != '\r')
             return HEAD_REFUSED;
+        if (skip_empty_line(scan, at))
+            continue;
         if (at == scan->line + 1) {
             *ret_size = at + 1;
             return scan->lines ? HEAD_WHOLE : HEAD_REFUSED;
@@ -188,7 +195,7 @@ read_length(struct slice text, uint64_t *ret_length)
 {
     uint64_t length = 0;
 
-    if (text.len == 0 || text.len > 18)
+    if (text.len == 0 || text.len > LENGTH_DIGITS_MAX)
         return false;
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] < '0' || text.data[i] > '9')
@@ -199,7 +206,26 @@ read_length(struct slice text, uint64_t *ret_length)
     return true;
 }
 
-/* RFC 9112 6.3, without its generosity: one length or one `chunked`, never both, never twice. */
+/* RFC 9112 9.3: `close` wins over everything, also over a `keep-alive` on another line. */
+static void
+read_persistence(struct head *head)
+{
+    bool closes = false;
+
+    head->persistent = head->minor >= 1;
+    for (unsigned f = 0; f < head->count; f++) {
+        if (head->fields[f].id != FIELD_CONNECTION)
+            continue;
+        if (head_list_has(head->fields[f].value, SLICE("close")))
+            closes = true;
+        else if (head_list_has(head->fields[f].value, SLICE("keep-alive")))
+            head->persistent = true;
+    }
+    head->persistent = head->persistent && !closes;
+}
+
+/* RFC 9112 6.3, without its generosity: one length or one `chunked`, never both, never twice. Of Expect there
+ * is one value, and a server that sees another one than we do waits for a body at another place. */
 static enum failure
 read_framing(struct head *head)
 {
@@ -207,7 +233,6 @@ read_framing(struct head *head)
     struct slice coding = { 0 };
 
     head->body = BODY_NONE;
-    head->persistent = head->minor >= 1;
     for (unsigned f = 0; f < head->count; f++) {
         const struct field *field = &head->fields[f];
 
@@ -218,13 +243,10 @@ read_framing(struct head *head)
         } else if (field->id == FIELD_TRANSFER_ENCODING) {
             codings++;
             coding = field->value;
-        } else if (field->id == FIELD_CONNECTION) {
-            if (head_list_has(field->value, SLICE("close")))
-                head->persistent = false;
-            else if (head->minor == 0 && head_list_has(field->value, SLICE("keep-alive")))
-                head->persistent = true;
         } else if (field->id == FIELD_EXPECT) {
-            head->expects_continue = slice_equals_nocase(field->value, SLICE("100-continue"));
+            if (head->expects_continue || !slice_equals_nocase(field->value, SLICE("100-continue")))
+                return FAIL_BAD_FRAMING;
+            head->expects_continue = true;
         }
     }
     if (codings == 0)
@@ -241,8 +263,9 @@ static bool
 is_host(struct slice host)
 {
     size_t i = 0;
+    unsigned long port = 0;
 
-    if (host.len == 0)
+    if (host.len == 0 || host.len > HOST_MAX + sizeof ":65535" - 1)
         return false;
     if (host.data[0] == '[') {
         for (i = 1; i < host.len && host.data[i] != ']'; i++)
@@ -252,16 +275,16 @@ is_host(struct slice host)
             return false;
         i++;
     } else {
-        while (i < host.len && is_token_byte(host.data[i]) && !strchr("!#$%&'*+^`|~", host.data[i]))
+        while (i < host.len && head_is_token_byte(host.data[i]) && !strchr("!#$%&'*+^`|~", host.data[i]))
             i++;
         if (i == 0)
             return false;
     }
     if (i < host.len && host.data[i++] != ':')
         return false;
-    while (i < host.len && host.data[i] >= '0' && host.data[i] <= '9')
-        i++;
-    return i == host.len;
+    while (i < host.len && host.data[i] >= '0' && host.data[i] <= '9' && port <= UINT16_MAX)
+        port = port * 10 + (unsigned long) (host.data[i++] - '0');
+    return i == host.len && port <= UINT16_MAX;
 }
 
 static enum failure
@@ -315,13 +338,16 @@ parse_request(const char *data, size_t size, const struct head_limits *limits,
     struct head *ret_head)
 {
     struct parse parse = { .head = ret_head, .limits = limits };
-    const char *blank = memchr(data, ' ', size);
     enum failure failure;
+    const char *blank;
     llhttp_t llhttp;
 
     head_reset(ret_head, size);
+    while (size >= 2 && data[0] == '\r' && data[1] == '\n')
+        data += 2, size -= 2;
+    blank = memchr(data, ' ', size);
     ret_head->method = (struct slice) { data, blank ? (size_t) (blank - data) : 0 };
-    if (!is_token(ret_head->method) || ret_head->method.len > 64)
+    if (!is_token(ret_head->method) || ret_head->method.len > METHOD_MAX)
         return FAIL_BAD_REQUEST;
     failure = read_version(data, size, ret_head);
     if (failure)
@@ -349,6 +375,7 @@ parse_request(const char *data, size_t size, const struct head_limits *limits,
         return FAIL_BAD_REQUEST;
     if (!check_fields(ret_head))
         return FAIL_BAD_REQUEST;
+    read_persistence(ret_head);
     failure = read_host(ret_head);
     return failure ? failure : read_framing(ret_head);
 }
@@ -401,6 +428,7 @@ parse_response(const char *data, size_t size, const struct head_limits *limits, 
     if (!feed(&llhttp, data, size) || !check_fields(ret_head))
         return parse.failure == FAIL_HEAD_TOO_LARGE ? FAIL_RESPONSE_TOO_LARGE : FAIL_BAD_RESPONSE;
     ret_head->reason = reason;
+    read_persistence(ret_head);
     if (read_framing(ret_head) != FAIL_NONE)
         return FAIL_BAD_RESPONSE;
     response_body(ret_head, to_head);

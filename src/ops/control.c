@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
 #include "config/config.h"
@@ -29,6 +30,9 @@
 #include "ops/notify.h"
 #include "ops/privilege.h"
 #include "ops/sandbox.h"
+#include "ops/admin.h"
+#include "ops/drain.h"
+#include "ops/probe.h"
 #include "ops/sockets.h"
 #include "ops/worker.h"
 #include "proxy/limits.h"
@@ -43,6 +47,11 @@ struct control {
     struct sockets *sockets;      /* owned */
     struct limits *limits;        /* owned */
     struct worker **workers;      /* owned; worker_count */
+    struct tls_library *library;  /* owned; of this thread, for its own view */
+    struct probes *probes;        /* owned; with the control thread's own view */
+    struct drains *drains;        /* owned */
+    struct admin *admin;          /* owned */
+    struct admin_world world;     /* what the admin listener tells about */
     struct loop_watch *signals;   /* owned; on signal_fd */
     struct loop_watch *log;       /* owned; on the log's wake-up */
     struct loop_timer rotation;   /* of ticket keys */
@@ -76,16 +85,20 @@ views_drop(struct view **views, size_t count)
     free(views);
 }
 
-/* One view per worker, or NULL and a fact that says why. */
+/* One view per worker, and behind them the control thread's own; or NULL and a fact that says why. */
 static struct view **
 views_prepare(struct control *control, struct config *config)
 {
-    struct view **views = calloc(control->worker_count, sizeof(struct view *));
+    struct view **views = calloc(control->worker_count + 1, sizeof(struct view *));
     char error[512];
 
-    for (size_t w = 0; views && w < control->worker_count; w++) {
-        views[w] = view_create(config, worker_library(control->workers[w]), control->ring,
-            control->board, error, sizeof error);
+    for (size_t w = 0; views && w <= control->worker_count; w++) {
+        struct tls_library *library = w < control->worker_count
+            ? worker_library(control->workers[w])
+            : control->library;
+
+        views[w] =
+            view_create(config, library, control->ring, control->board, error, sizeof error);
         if (!views[w]) {
             log_fact(LOG_LEVEL_ERROR, "config", "%s", error);
             views_drop(views, w);
@@ -110,14 +123,20 @@ tickets_rotate(struct loop_timer *timer)
 static void
 commit(struct control *control, struct config *config, struct view **views)
 {
+    char error[512];
+
     for (size_t w = 0; w < control->worker_count; w++)
         if (!worker_set_view(control->workers[w], views[w]))
             view_unref(views[w]);
+    probes_follow(control->probes, views[control->worker_count]);
     free(views);
     sockets_commit(control->sockets, config, control->workers);
     config_unref(control->config);
-    control->config = config;
+    control->config = control->world.config = config;
+    control->world.reloaded = true;
     open_log(config);
+    if (!admin_open(control->admin, config, error, sizeof error))
+        log_fact(LOG_LEVEL_ERROR, "admin", "%s; the old listener stays", error);
     loop_timer_set(control->loop, &control->rotation, config->tls.ticket_rotation_ms);
 }
 
@@ -136,9 +155,10 @@ reload_config(struct control *control)
     }
     if (views) {
         log_fact(LOG_LEVEL_ERROR, "listener", "%s", error);
-        views_drop(views, control->worker_count);
+        views_drop(views, control->worker_count + 1);
     }
     config_unref(config);
+    control->world.reloaded = false;
     log_fact(LOG_LEVEL_ERROR, "reload", "%s was refused; casgate keeps the running one",
         control->path);
 }
@@ -279,6 +299,22 @@ control_init(struct control *control)
         if (!control->workers[w])
             return false;
     }
+    control->library = tls_library_create();
+    control->probes = probes_create(control->loop);
+    control->drains = drains_create(control->loop, control->workers, control->worker_count);
+    control->world = (struct admin_world) {
+        .loop = control->loop,
+        .config = control->config,
+        .board = control->board,
+        .drains = control->drains,
+        .workers = control->workers,
+        .worker_count = control->worker_count,
+        .started_wall_ms = clock_wall_ms(),
+        .reloaded = true,
+    };
+    control->admin = admin_create(&control->world);
+    if (!control->library || !control->probes || !control->drains || !control->admin)
+        return false;
     control->rotation.fire = tickets_rotate;
     control->deadline.fire = on_stop_deadline;
     control->signals = loop_watch_start(control->loop, control->signal_fd, on_signal, control);
@@ -328,13 +364,14 @@ control_start(struct control *control)
 
     if (!views)
         return false;
-    if (!sockets_prepare(control->sockets, control->config, error, sizeof error)) {
+    if (!sockets_prepare(control->sockets, control->config, error, sizeof error) ||
+        !admin_open(control->admin, control->config, error, sizeof error)) {
         log_fact(LOG_LEVEL_ERROR, "listener", "%s", error);
-        views_drop(views, control->worker_count);
+        views_drop(views, control->worker_count + 1);
         return false;
     }
     if (!harden(control)) {
-        views_drop(views, control->worker_count);
+        views_drop(views, control->worker_count + 1);
         return false;
     }
     for (size_t w = 0; w < control->worker_count; w++) {
@@ -344,6 +381,7 @@ control_start(struct control *control)
         }
         control->running++;
     }
+    probes_follow(control->probes, views[control->worker_count]);
     free(views);
     sockets_commit(control->sockets, control->config, control->workers);
     loop_timer_set(control->loop, &control->rotation, control->config->tls.ticket_rotation_ms);
@@ -358,6 +396,7 @@ tell_ready(const struct control *control, int fd)
     if (!out)
         return;
     sockets_print(control->sockets, out);
+    admin_print(control->admin, out);
     fputs("ready\n", out);
     fclose(out);
 }
@@ -370,6 +409,13 @@ control_finish(struct control *control)
             worker_join(control->workers[w]);
     for (size_t w = 0; control->workers && w < control->worker_count; w++)
         worker_destroy(control->workers[w]);
+    admin_destroy(control->admin);
+    drains_destroy(control->drains);
+    probes_destroy(control->probes);
+    if (control->library) {
+        tls_library_thread_stop(control->library);
+        tls_library_destroy(control->library);
+    }
     free(control->workers);
     loop_watch_stop(control->signals);
     loop_watch_stop(control->log);

@@ -47,7 +47,16 @@ struct worker {
     bool started;
 };
 
-enum order_kind { ORDER_LISTEN, ORDER_UNLISTEN, ORDER_VIEW, ORDER_STOP, ORDER_ABORT, ORDER_STOPPED };
+enum order_kind {
+    ORDER_LISTEN,
+    ORDER_UNLISTEN,
+    ORDER_VIEW,
+    ORDER_STOP,
+    ORDER_ABORT,
+    ORDER_CALL,
+    ORDER_CALLED, /* to the control thread: a CALL has run */
+    ORDER_STOPPED /* to the control thread */
+};
 
 struct order {
     struct loop_message message;  /* first: a message is its order */
@@ -56,6 +65,9 @@ struct order {
     enum config_listen_kind kind; /* for LISTEN */
     struct view *view;            /* for VIEW, one reference */
     struct worker *from;          /* for STOPPED */
+    void (*run)(struct proxy *proxy, void *arg); /* for CALL */
+    void (*done)(void *arg);      /* for CALL and CALLED; or NULL */
+    void *arg;                    /* borrowed; passed to both */
 };
 
 static void
@@ -135,6 +147,17 @@ on_empty(void *owner)
     loop_stop(worker->loop);
 }
 
+static bool post(struct loop *loop, struct order order);
+
+static void
+call(struct worker *worker, struct order *order)
+{
+    order->run(&worker->proxy, order->arg);
+    if (order->done)
+        post(worker->control,
+            (struct order) { .order = ORDER_CALLED, .done = order->done, .arg = order->arg });
+}
+
 static void
 deliver(struct loop_message *message, void *receiver)
 {
@@ -157,6 +180,12 @@ deliver(struct loop_message *message, void *receiver)
         break;
     case ORDER_ABORT:
         proxy_abort(&worker->proxy);
+        break;
+    case ORDER_CALL:
+        call(worker, order);
+        break;
+    case ORDER_CALLED: /* on the control thread */
+        order->done(order->arg);
         break;
     case ORDER_STOPPED: /* on the control thread */
         order->from->on_stopped(order->from->owner);
@@ -300,6 +329,14 @@ bool
 worker_abort(struct worker *worker)
 {
     return post(worker->loop, (struct order) { .order = ORDER_ABORT });
+}
+
+bool
+worker_call(struct worker *worker, void (*run)(struct proxy *proxy, void *arg),
+    void (*done)(void *arg), void *arg)
+{
+    return post(worker->loop,
+        (struct order) { .order = ORDER_CALL, .run = run, .done = done, .arg = arg });
 }
 
 struct tls_library *

@@ -13,6 +13,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
+#include "proxy/account.h"
 #include "proxy/session.h"
 #include "proxy/txn.h"
 
@@ -29,6 +31,12 @@ static const char *const step_names[TXN_STEP_COUNT] = {
     TXN_STEPS(ROW)
 #undef ROW
 };
+
+const char *
+access_step(const struct txn *txn)
+{
+    return step_names[txn->failure ? txn->failed_step : TXN_FINISH];
+}
 
 static void __attribute__((format(printf, 2, 3)))
 put(struct line *line, const char *format, ...)
@@ -159,10 +167,23 @@ put_outcome(struct line *line, const struct txn *txn)
             : txn->flags & TXN_REUSED ? "reused"
                                       : "new");
     put_pair(line, "end", txn->failure ? failure_row(txn->failure)->name : "ok");
-    put_pair(line, "step", step_names[txn->failure ? txn->failed_step : TXN_FINISH]);
+    put_pair(line, "step", access_step(txn));
     put_pair(line, "tls", version ? tls : "-");
     if (txn->detail)
         put_quoted(line, "detail", slice_of(txn->detail));
+}
+
+/* Errors and slow requests always; of the others, what filter and sample leave. */
+static bool
+is_wanted(const struct txn *txn, const struct config_log *log)
+{
+    bool failed = txn->failure && txn->failure != FAIL_CHANNEL_CLOSED;
+
+    if (failed || (txn->status >= 400 && txn->status != 401))
+        return true;
+    if (log->slow_ms && account_waited_ms(txn) > log->slow_ms)
+        return true;
+    return log->filter == CONFIG_LOG_ALL && txn->id % log->sample == 0;
 }
 
 void
@@ -174,6 +195,10 @@ access_write(struct txn *txn)
 
     if (log->access && strcmp(log->access, "off") == 0)
         return;
+    if (!is_wanted(txn, log)) {
+        metrics_count(txn->session->proxy->metrics, METRIC_LOG_FILTERED, 1);
+        return;
+    }
     line.len = 0;
     line.json = log->json;
     put_pair(&line, "client", addr_format(&txn->session->peer, address));

@@ -18,8 +18,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
 #include "config/config.h"
 #include "http/parser.h"
+#include "proxy/account.h"
 #include "proxy/txn.h"
 
 enum { LINGER_MAX = 16 * 1024 * 1024, EMPTY_LINES_MAX = 4 };
@@ -68,7 +70,9 @@ session_end(struct session *session, enum conn_end end)
         session->next->prev = session->prev;
     limits_leave(proxy, &session->place);
     reaper_add(loop_reaper(proxy->loop), &session->grave, session_destroy, session);
-    if (--proxy->session_count == 0 && proxy->stopping && proxy->on_empty)
+    proxy->session_count--;
+    account_gauges(proxy);
+    if (proxy->session_count == 0 && proxy->stopping && proxy->on_empty)
         proxy->on_empty(proxy->owner);
 }
 
@@ -139,6 +143,7 @@ begin(struct session *session, enum failure failure)
         return;
     }
     proxy->busy_count++;
+    account_gauges(proxy);
     session_set_state(session, SESSION_BUSY);
 }
 
@@ -219,6 +224,7 @@ run_txn(struct session *session)
         return false;
     keeps = txn_keeps_client(session->txn);
     proxy->busy_count--;
+    account_gauges(proxy);
     proxy->requests++;
     txn_end(session->txn);
     session->txn = NULL;
@@ -236,8 +242,10 @@ finish_handshake(struct session *session)
 {
     if (session->conn.state == CONN_OPEN) {
         tls_count(session->view->tls, session->conn.ssl);
+        account_handshake(session);
         session_set_state(session, SESSION_IDLE);
     } else if (conn_has_failed(&session->conn)) {
+        account_handshake_failed(session);
         session_end(session, CONN_END_CLEAN);
     }
 }
@@ -283,6 +291,16 @@ on_task(struct loop_task *task)
     session_run((struct session *) (void *) ((char *) task - offsetof(struct session, task)));
 }
 
+/* After a bound lease has gone: nothing is in flight, so the client's connection ends now. */
+static void
+linger_if_last(struct session *session)
+{
+    if (!session->last || (session->state != SESSION_IDLE && session->state != SESSION_HEAD))
+        return;
+    session_linger(session);
+    session_set_timer(session);
+}
+
 /* An event of a lease: of the transaction's own, or the end of an idle one. */
 static void
 on_lease_event(void *owner)
@@ -295,12 +313,9 @@ on_lease_event(void *owner)
         if (lease->state == LEASE_IDLE && !lease_is_sound(lease))
             session_close_lease(session, lease);
     }
-    if (session->last && (session->state == SESSION_IDLE || session->state == SESSION_HEAD)) {
-        session_linger(session);
-        session_set_timer(session);
-    } else if (session->state == SESSION_BUSY) {
+    linger_if_last(session);
+    if (session->state == SESSION_BUSY)
         session_run(session);
-    }
 }
 
 /* The nearest deadline and what passing it means; FAIL_NONE: something of the session's own. */
@@ -370,6 +385,10 @@ on_deadline(struct session *session, enum failure failure)
     case SESSION_IDLE:
         session_linger(session);
         break;
+    case SESSION_HANDSHAKE:
+        account_handshake_failed(session);
+        session_end(session, CONN_END_RESET);
+        break;
     default:
         session_end(session, CONN_END_RESET);
         break;
@@ -402,9 +421,11 @@ on_timer(struct loop_timer *timer)
 void
 session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const struct addr *peer)
 {
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = NULL;
     struct ssl_st *ssl = NULL;
 
+    if (kind != CONFIG_LISTEN_TLS || proxy_admits_handshake(proxy))
+        session = calloc(1, sizeof *session);
     if (session && !limits_enter(proxy, peer, &session->place)) {
         close(fd);
         free(session);
@@ -424,6 +445,7 @@ session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const 
     session->view = view_ref(proxy->view);
     session->kind = kind;
     session->peer = *peer;
+    session->accepted_ms = loop_now_ms(proxy->loop);
     session->timer.fire = on_timer;
     session->task.run = on_task;
     session->next = proxy->sessions;
@@ -431,6 +453,8 @@ session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const 
         session->next->prev = session;
     proxy->sessions = session;
     proxy->session_count++;
+    metrics_count(proxy->metrics, ssl ? METRIC_ACCEPTED_TLS : METRIC_ACCEPTED_PLAIN, 1);
+    account_gauges(proxy);
     session_set_state(session, ssl ? SESSION_HANDSHAKE : SESSION_IDLE);
     session_set_timer(session);
 }
@@ -458,6 +482,34 @@ session_abort(struct session *session)
     session_end(session, CONN_END_CLEAN);
 }
 
+void
+session_wake(struct session *session)
+{
+    session_run(session);
+}
+
+void
+session_evict(struct session *session, const struct server *server, unsigned protocols, bool busy)
+{
+    struct lease *next;
+
+    for (struct lease *lease = session->leases; lease; lease = next) {
+        next = lease->next;
+        if (lease->server == server && lease->state == LEASE_IDLE &&
+            (lease->protocols & protocols))
+            session_close_lease(session, lease);
+    }
+    linger_if_last(session);
+    if (session->state != SESSION_BUSY || !session->txn->lease ||
+        session->txn->server != server || !(protocols >> session->txn->protocol & 1))
+        return;
+    session->last = session->last || session->txn->lease->bound;
+    if (!busy)
+        return;
+    txn_fail(session->txn, FAIL_EVICTED);
+    session_run(session);
+}
+
 unsigned
 session_give_back(struct session *session)
 {
@@ -476,7 +528,7 @@ session_give_back(struct session *session)
 
 struct lease *
 session_open_lease(struct session *session, struct view *view, struct farm *farm, int member,
-    bool bridged)
+    double rate, bool bridged)
 {
     struct ssl_st *ssl = NULL;
     struct lease *lease;
@@ -485,10 +537,11 @@ session_open_lease(struct session *session, struct view *view, struct farm *farm
         errno = ENOMEM;
         return NULL;
     }
-    lease = lease_open(session->proxy->loop, farm, member, ssl, on_lease_event, session);
+    lease = lease_open(session->proxy->loop, farm, member, rate, ssl, on_lease_event, session);
     if (!lease)
         return NULL;
     limits_lease_opened(session->proxy);
+    metrics_count(session->proxy->metrics, METRIC_LEASES_OPENED, 1);
     lease->next = session->leases;
     session->leases = lease;
     return lease;
@@ -505,4 +558,5 @@ session_close_lease(struct session *session, struct lease *lease)
     session->last = session->last || lease->bound;
     limits_lease_closed(session->proxy);
     lease_close(lease, session->proxy->loop);
+    queue_stir(&session->proxy->queue);
 }

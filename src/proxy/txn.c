@@ -17,10 +17,12 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/slab.h"
 #include "farm/balance.h"
 #include "http/reply.h"
 #include "proxy/access.h"
+#include "proxy/account.h"
 #include "proxy/limits.h"
 #include "txn_parts.h"
 
@@ -75,10 +77,11 @@ try_elsewhere(struct txn *txn, const struct failure_row *row)
     if (row->retry != ELSEWHERE || txn->step != TXN_LEASE || txn->member < 0)
         return false;
     txn->tried |= UINT64_C(1) << txn->member;
-    if (balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer) < 0)
+    if (!balance_has(txn->farm, txn->protocol, txn->tried))
         return false;
     log_fact(LOG_LEVEL_WARNING, "txn", "%016llx: %s (%s); trying another server",
         (unsigned long long) txn->id, row->words, txn->server->name);
+    metrics_count(proxy_of(txn)->metrics, METRIC_RETRIES, 1);
     txn_release_lease(txn, false);
     txn->step = TXN_PICK;
     return true;
@@ -100,6 +103,8 @@ txn_fail(struct txn *txn, enum failure failure)
 {
     const struct failure_row *row = failure_row(failure);
 
+    if (row->blame == COUNTS && txn->step == TXN_LEASE)
+        server_blame(txn->server, txn->protocol);
     if (txn->step == TXN_FINISH || try_elsewhere(txn, row))
         return;
     txn->failure = failure;
@@ -160,6 +165,7 @@ step_finish(struct txn *txn)
     bool reusable = !txn->failure && txn->up.done && txn->down.done &&
         !(txn->flags & (TXN_LEASE_ENDS | TXN_UP_CUT));
 
+    account_txn(txn);
     txn_release_lease(txn, reusable);
     access_write(txn);
     return END;
@@ -254,6 +260,9 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
         return due_ms;
     nearer(after(txn->began_ms, txn->limits->max_duration_ms), FAIL_DURATION_TIMEOUT, &due_ms,
         ret_failure);
+    if (txn->waiter.session)
+        nearer(txn->waiter.since_ms + txn->farm->config->queue_wait_ms, FAIL_QUEUE_TIMEOUT, &due_ms,
+            ret_failure);
     if (txn->step == TXN_LEASE && txn->lease->conn.state == CONN_HANDSHAKING)
         nearer(after(txn->picked_ms, timeouts->backend_handshake_ms), FAIL_BRIDGE_TIMEOUT, &due_ms,
             ret_failure);
@@ -300,6 +309,7 @@ txn_keeps_client(const struct txn *txn)
 void
 txn_end(struct txn *txn)
 {
+    queue_leave(&proxy_of(txn)->queue, &txn->waiter);
     if (txn->lease)
         txn_release_lease(txn, false);
     server_unref(txn->server);

@@ -152,23 +152,28 @@ find_lease(struct txn *txn)
             continue;
         if (lease->protocols >> txn->protocol & 1)
             return lease;
-        if (!fallback && member >= 0 && balance_may_use(txn->farm, member, txn->protocol, txn->tried))
+        if (!fallback && member >= 0 &&
+            balance_may_use(txn->farm, member, txn->protocol, txn->tried, now_ms(txn)))
             fallback = lease;
     }
     return fallback;
 }
 
-/* The session's server while it is open for the protocol, else the policy's choice. */
+/* The session's server while it is open for the protocol, else the policy's choice. While others have waited
+ * for longer, there is room for nobody. */
 static int
 choose_member(struct txn *txn)
 {
+    if (!queue_is_turn(&proxy_of(txn)->queue, &txn->waiter, txn->farm, txn->protocol))
+        return BALANCE_FULL;
     for (struct lease *lease = txn->session->leases; lease; lease = lease->next) {
         int member = member_of(txn->farm, lease->server);
 
-        if (member >= 0 && balance_may_use(txn->farm, member, txn->protocol, txn->tried))
+        if (member >= 0 &&
+            balance_may_use(txn->farm, member, txn->protocol, txn->tried, now_ms(txn)))
             return member;
     }
-    return balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer);
+    return balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer, now_ms(txn));
 }
 
 /* When descriptors are short, idle ones of other clients make room, once. */
@@ -176,13 +181,15 @@ static struct lease *
 open_lease(struct txn *txn, int member)
 {
     struct session *session = txn->session;
-    struct lease *lease = session_open_lease(session, txn->view, txn->farm, member, txn->bridged);
+    double rate = balance_rate(txn->farm, member, txn->protocol, now_ms(txn));
+    struct lease *lease =
+        session_open_lease(session, txn->view, txn->farm, member, rate, txn->bridged);
 
     if (lease || (errno != EMFILE && errno != ENFILE) ||
         proxy_give_back(session->proxy, PROXY_GIVE_BACK) == 0)
         return lease;
     limits_note(session->proxy, LIMITS_DESCRIPTORS, NULL);
-    return session_open_lease(session, txn->view, txn->farm, member, txn->bridged);
+    return session_open_lease(session, txn->view, txn->farm, member, rate, txn->bridged);
 }
 
 /* member -1: it has left the farm. */
@@ -212,13 +219,38 @@ open_failure(int error)
     }
 }
 
+/* Every server that is open is at a limit. */
+static enum verdict
+wait_for_room(struct txn *txn)
+{
+    struct queue *queue = &proxy_of(txn)->queue;
+    const struct config_farm *farm = txn->farm->config;
+
+    if (conn_peer_closed(client_of(txn)))
+        return txn_client_gone(txn);
+    if (txn->waiter.session)
+        return WAIT;
+    if (!farm->queue_wait_ms || queue->count >= farm->queue_length)
+        return txn_failed(txn, FAIL_QUEUE_FULL);
+    queue_join(queue, &txn->waiter, txn->session, txn->farm, txn->protocol);
+    return WAIT;
+}
+
+/* A server in maintenance gives up a lease as soon as nothing is in flight on it. */
+static bool
+may_go_on(struct txn *txn, struct lease *lease)
+{
+    return orders_of(server_word(lease->server, txn->protocol)) != ORDERS_MAINTENANCE &&
+        lease_is_sound(lease);
+}
+
 enum verdict
 step_pick(struct txn *txn)
 {
     struct lease *lease = txn->flags & TXN_RETRIED ? NULL : find_lease(txn);
     int member;
 
-    if (lease && !lease_is_sound(lease)) {
+    if (lease && !may_go_on(txn, lease)) {
         bool was_bound = lease->bound;
 
         session_close_lease(txn->session, lease);
@@ -228,6 +260,9 @@ step_pick(struct txn *txn)
         return txn_failed(txn, FAIL_LEASE_EXPIRED);
     }
     member = lease ? member_of(txn->farm, lease->server) : choose_member(txn);
+    if (member == BALANCE_FULL)
+        return wait_for_room(txn);
+    queue_leave(&proxy_of(txn)->queue, &txn->waiter);
     if (!lease && member < 0)
         return txn_failed(txn, FAIL_NO_SERVER);
     set_server(txn, lease ? lease->server : txn->farm->members[member].server, member);

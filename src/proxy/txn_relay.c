@@ -320,8 +320,10 @@ step_answer(struct txn *txn)
     };
     size_t size;
 
-    if (auth_response_binds(head))
+    if (auth_response_binds(head)) {
         txn->lease->bound = true;
+        txn->flags |= TXN_CHALLENGED;
+    }
     decide_close(txn, head);
     txn->down.translate = translate_down;
     txn->down.owner = txn;

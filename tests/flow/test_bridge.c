@@ -95,6 +95,7 @@ Test(bridge, a_port_that_does_not_speak_tls_is_a_502)
     snprintf(yaml, sizeof(yaml),
         "listen: 127.0.0.1:0\nredirect: 127.0.0.1:0\ncertificate: {chain: %s, key: %s}\n"
         "workers: 2\nfarm:\n  preset: exchange-2013\n  bridge: {verify: same-certificate}\n"
+        "  health: {enabled: false}\n"
         "  servers:\n    - {name: cas1, address: 127.0.0.1, http-port: %u, https-port: %u}\n",
         lab_file("server.pem"), lab_file("server.key"), sim_plain_port(lab_sim(lab), 1),
         sim_plain_port(lab_sim(lab), 1));

@@ -129,3 +129,73 @@ Test(failover, new_clients_are_spread_over_the_farm)
         lab_finish();
     }
 }
+
+/* One request with a body, so that it is never repeated behind the client's back. */
+static void
+post(struct client *client)
+{
+    client_print(client, "POST /owa/service.svc HTTP/1.1\r\n" HOST
+        "X-Sim: status=200 size=10 delay=20\r\nContent-Length: 4\r\n\r\nbody");
+}
+
+/* The answer's status; 0: the connection ended instead. */
+static int
+status_of(struct client *client)
+{
+    char head[12];
+    int status = 0;
+
+    if (!client_read_exactly(client, head, sizeof(head), SOON_MS))
+        return 0;
+    status = (int)strtol(head + 9, NULL, 10);
+    while (client_read(client, &(char[4096]) { 0 }, 4096, 0) > 0)
+        continue;
+    return status;
+}
+
+Test(failover, a_cas_that_dies_under_load_takes_only_what_is_in_flight_on_it)
+{
+    enum { CLIENTS = 60, ROUNDS = 30, DIES_IN = 10 };
+    struct lab *lab = lab_start(&(struct lab_options) { .servers = 3,
+        .farm = "  bridge: {verify: same-certificate}\n"
+                "  health: {interval: 200ms, connect: 300ms}\n" });
+    struct client *clients[CLIENTS];
+    bool on_cas1[CLIENTS];
+    unsigned served = 0, failed = 0, there = 0;
+
+    for (int i = 0; i < CLIENTS; i++) {
+        char *server;
+
+        clients[i] = lab_client(lab);
+        server = server_of(lab, clients[i], "/owa/");
+        on_cas1[i] = strcmp(server, "cas1") == 0;
+        there += on_cas1[i];
+        free(server);
+    }
+    cr_assert(there > CLIENTS / 6 && there < CLIENTS / 2, "%u clients on cas1", there);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < CLIENTS; i++)
+            post(clients[i]);
+        if (round == DIES_IN) {
+            sim_command(lab_sim(lab), "cas1 refuse");
+            sim_command(lab_sim(lab), "cas1 kill");
+        }
+        for (int i = 0; i < CLIENTS; i++) {
+            int status = status_of(clients[i]);
+
+            served += status == 200;
+            failed += status != 200;
+            cr_expect(status == 200 || (round == DIES_IN && on_cas1[i]),
+                "round %d, client %d (%s): %d", round, i, on_cas1[i] ? "cas1" : "elsewhere", status);
+            if (status == 200)
+                continue;
+            client_destroy(clients[i]);
+            clients[i] = lab_client(lab);
+        }
+    }
+    cr_expect_leq(failed, there, "%u failed, %u were on cas1", failed, there);
+    cr_expect_eq(served + failed, CLIENTS * ROUNDS);
+    free(lab_fact(lab, "cas1 owa is down"));
+    for (int i = 0; i < CLIENTS; i++)
+        client_destroy(clients[i]);
+}

@@ -87,11 +87,15 @@ write_farms(FILE *file, const struct lab *lab, const char *farm)
     fprintf(file, lab->second ? "farms:\n- name: first\n" : "farm:\n");
     write_servers(file, lab->sim, 1, first);
     fprintf(file, "%s", farm ? farm : "  bridge: {verify: same-certificate}\n");
+    if (!farm || !strstr(farm, "health:")) /* the events of a test are its own */
+        fprintf(file, "  health: {enabled: false}\n");
     if (!lab->second)
         return;
     fprintf(file, "- name: second\n");
     write_servers(file, lab->sim, first + 1, count);
     fprintf(file, "%s", lab->second);
+    if (!strstr(lab->second, "health:"))
+        fprintf(file, "  health: {enabled: false}\n");
 }
 
 /* Has yaml a line that begins so? */
@@ -130,7 +134,7 @@ lab_configure(struct lab *lab, const char *yaml, const char *farm)
 }
 
 static unsigned
-ready_port(struct lab *lab, const char *kind)
+ready_port(const struct lab *lab, const char *kind)
 {
     char *line = process_find_line(lab->casgate, PROCESS_READY, kind, 0, 0, NULL);
     const char *colon = line ? strrchr(line, ':') : NULL;
@@ -261,6 +265,12 @@ unsigned
 lab_redirect_port(const struct lab *lab)
 {
     return lab->redirect_port;
+}
+
+unsigned
+lab_admin_port(const struct lab *lab)
+{
+    return ready_port(lab, "admin ");
 }
 
 struct sim *

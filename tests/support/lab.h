@@ -29,7 +29,8 @@ struct lab_options {
     const char *yaml;        /* further top-level lines of the configuration, which may replace
                                 `workers`, `certificate` and `farm`; NULL: none */
     const char *farm;        /* lines of `farm:`, indented by two, instead of `bridge: {verify:
-                                same-certificate}`; NULL: that */
+                                same-certificate}`; NULL: that. Probes are off unless `health:` is
+                                among them */
     const char *certificate; /* the certificate that casgate shows; NULL: "server" */
     const char *cas_certificate; /* the one that the CAS show; NULL: "server" */
     const char *second;      /* lines, indented by two, of a second farm with its `hosts`; the second
@@ -68,6 +69,7 @@ const char *lab_directory(const struct lab *lab);
 
 unsigned lab_port(const struct lab *lab);          /* of the TLS listener */
 unsigned lab_redirect_port(const struct lab *lab); /* of the port-80 listener */
+unsigned lab_admin_port(const struct lab *lab);    /* of the admin listener, if it is TCP */
 struct sim *lab_sim(struct lab *lab);
 struct process *lab_casgate(struct lab *lab);
 

@@ -272,6 +272,28 @@ sim_event_times(struct sim *sim, const char *kind, int64_t *ret_us, size_t max)
     }
 }
 
+json_t *
+sim_events(struct sim *sim)
+{
+    int64_t deadline = deadline_in(SOON_MS);
+    json_t *events = json_array();
+    char command[64];
+
+    snprintf(command, sizeof(command), "events %lld", (long long)sim->forgotten);
+    ask(sim, command);
+    for (;;) {
+        char *line = read_answer_line(sim, deadline);
+        json_t *event = json_loads(line, 0, NULL);
+        bool is_end = strcmp(line, "end") == 0;
+
+        cr_assert(event || is_end, "no JSON: %s", line);
+        free(line);
+        if (is_end)
+            return events;
+        json_array_append_new(events, event);
+    }
+}
+
 void
 sim_forget(struct sim *sim)
 {

@@ -48,6 +48,9 @@ size_t sim_event_times(struct sim *sim, const char *kind, int64_t *ret_us, size_
 /* How many such events are there now? */
 size_t sim_count(struct sim *sim, const char *kind, const char *text);
 
+/* All events since the last sim_forget, in order; owned by the caller (an array). */
+json_t *sim_events(struct sim *sim);
+
 /* Events up to now no longer count. */
 void sim_forget(struct sim *sim);
 

@@ -1,0 +1,77 @@
+/*
+ * status_style: the status page's style sheet and script, kept apart so that the page's structure can be read.
+ * For status_page.c alone.
+ */
+#ifndef OPS_STATUS_STYLE_H
+#define OPS_STATUS_STYLE_H
+
+static const char status_style[] =
+    ":root{--bg:#f3f5f8;--panel:#fff;--ink:#17202c;--soft:#5c6b7d;--line:#dfe5ec;--blue:#1f6feb;"
+    "--up:#d9f2e1;--up-ink:#0f5e2c;--down:#fddcda;--down-ink:#9c1710;--warn:#fdeec6;--warn-ink:#7a5200;"
+    "--off:#e3e7ee;--off-ink:#43505f}"
+    "@media(prefers-color-scheme:dark){:root{--bg:#0f141b;--panel:#182029;--ink:#e6edf4;--soft:#93a3b5;"
+    "--line:#2a3542;--blue:#5aa2ff;--up:#12391f;--up-ink:#7fdf9f;--down:#4a1613;--down-ink:#ff9d96;"
+    "--warn:#43330b;--warn-ink:#f3cf72;--off:#2a3440;--off-ink:#b3c0cf}}"
+    "*{box-sizing:border-box}"
+    "body{margin:0;padding:20px;background:var(--bg);color:var(--ink);"
+    "font:15px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}"
+    "main{max-width:1180px;margin:0 auto;display:grid;gap:16px}"
+    "h1{margin:0;font-size:22px;line-height:1.25}h2{margin:0 0 8px;font-size:13px;font-weight:600;color:var(--soft)}"
+    "small{display:block;font-size:12px;font-weight:400;color:var(--soft)}"
+    ".banner{padding:16px 20px;border-radius:12px;background:var(--up);color:var(--up-ink)}"
+    ".banner p{margin:4px 0 0}.v-degraded{background:var(--warn);color:var(--warn-ink)}"
+    ".v-down{background:var(--down);color:var(--down-ink)}"
+    ".cards{display:grid;grid-template-columns:repeat(4,1fr);gap:16px}"
+    ".card,.panel{background:var(--panel);border:1px solid var(--line);border-radius:12px;padding:14px 16px;"
+    "min-width:0}"
+    ".big{margin:0;font-size:28px;font-weight:600;line-height:1.2;font-variant-numeric:tabular-nums;"
+    "white-space:nowrap}"
+    ".big small{display:inline;font-size:14px}"
+    ".spark{display:block;width:100%;height:36px;margin-top:8px}"
+    ".line{fill:none;stroke:var(--blue);stroke-width:1.5;vector-effect:non-scaling-stroke}"
+    ".area{fill:var(--blue);opacity:.13;stroke:none}"
+    "table{border-collapse:separate;border-spacing:0;width:100%}"
+    "th{text-align:left;font-weight:600}thead th{padding:4px 2px;font-size:12px;color:var(--soft);"
+    "text-align:center}thead th:first-child{text-align:left}"
+    ".grid{table-layout:fixed}.grid thead th:first-child{width:180px}"
+    ".grid tbody th{padding:7px 12px 7px 0}.grid td{padding:3px 2px}"
+    ".grid td span{display:block;padding:7px 2px;border-radius:7px;text-align:center;font-size:13px;"
+    "font-weight:600;background:var(--off);color:var(--off-ink);overflow:hidden;text-overflow:ellipsis}"
+    ".grid .s-up span{background:var(--up);color:var(--up-ink)}"
+    ".grid .s-down span{background:var(--down);color:var(--down-ink)}"
+    ".grid .s-ssl-required span,.grid .s-drain span{background:var(--warn);color:var(--warn-ink)}"
+    ".columns{display:grid;grid-template-columns:repeat(3,1fr);gap:16px;align-items:start}"
+    ".list td{padding:6px 10px 6px 0;border-top:1px solid var(--line);vertical-align:top;"
+    "overflow-wrap:anywhere}.list tr:first-child td{border-top:0}"
+    ".list .n{white-space:nowrap;font-weight:600;font-variant-numeric:tabular-nums}"
+    ".bad{color:var(--down-ink)}.warn{color:var(--warn-ink)}"
+    ".quiet{margin:0;color:var(--soft)}ul{margin:0;padding-left:18px}"
+    "footer{max-width:1180px;margin:14px auto 0;color:var(--soft);font-size:12px}"
+    "footer.stale{color:var(--down-ink);font-weight:600}"
+    "@media(max-width:760px){body{padding:12px}main,.cards,.columns{gap:12px}"
+    ".cards{grid-template-columns:1fr 1fr}.columns{grid-template-columns:1fr}"
+    ".big{font-size:24px}.grid,.grid tbody{display:block}.grid thead{display:none}"
+    ".grid tr{display:grid;grid-template-columns:repeat(3,1fr);gap:6px;padding:10px 0;"
+    "border-top:1px solid var(--line)}.grid tr:first-child{border-top:0;padding-top:0}"
+    ".grid tbody th{grid-column:1/-1;padding:0 0 2px}.grid td{padding:0}"
+    ".grid td span{padding:5px 4px 6px}"
+    ".grid td::before{content:attr(data-p);display:block;font-size:11px;color:var(--soft);"
+    "text-align:center}}";
+
+static const char status_script[] =
+    "const main=document.getElementById('main'),contact=document.getElementById('contact');"
+    "let last=Date.now();"
+    "async function update(){"
+    "if(!document.hidden)try{"
+    "const r=await fetch('/?part=main',{cache:'no-store',signal:AbortSignal.timeout(5000)});"
+    "if(!r.ok)throw 0;"
+    "main.innerHTML=await r.text();last=Date.now();"
+    "document.body.dataset.updates=1+Number(document.body.dataset.updates||0);"
+    "contact.className='';contact.textContent='updated '+new Date().toLocaleTimeString();"
+    "}catch(e){"
+    "contact.className='stale';"
+    "contact.textContent='no contact for '+Math.round((Date.now()-last)/1000)+' seconds';}"
+    "setTimeout(update,2000);}"
+    "setTimeout(update,2000);";
+
+#endif

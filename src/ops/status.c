@@ -84,38 +84,38 @@ status_farms_json(const struct admin_world *world, const struct history *history
 
 /* --- what follows from the farms -------------------------------------------------------------------- */
 
-/* Servers with orders that keep traffic away, and how many connections they still have. */
+/* What keeps traffic away from a server, and how many connections it still has. NULL: nothing does. */
+static json_t *
+drain_json(const json_t *server)
+{
+    json_t *protocols = json_array(), *cell;
+    const char *orders = NULL, *key;
+
+    json_object_foreach(json_object_get(server, "protocols"), key, cell)
+    {
+        const char *own = json_string_value(json_object_get(cell, "orders"));
+
+        if (strcmp(own, "ready") == 0)
+            continue;
+        orders = own;
+        json_array_append_new(protocols, json_string(key));
+    }
+    if (orders)
+        return json_pack("{s:O, s:s, s:o, s:O}", "server", json_object_get(server, "name"), "orders",
+            orders, "protocols", protocols, "connections", json_object_get(server, "connections"));
+    json_decref(protocols);
+    return NULL;
+}
+
 static json_t *
 drains_json(const json_t *farms)
 {
-    json_t *drains = json_array();
+    json_t *drains = json_array(), *farm, *server;
     size_t f, s;
-    json_t *farm, *server, *cell;
-    const char *key;
 
     json_array_foreach(farms, f, farm)
         json_array_foreach(json_object_get(farm, "servers"), s, server)
-        {
-            json_t *protocols = json_array();
-            const char *orders = "ready";
-
-            json_object_foreach(json_object_get(server, "protocols"), key, cell)
-            {
-                const char *own = json_string_value(json_object_get(cell, "orders"));
-
-                if (strcmp(own, "ready") == 0)
-                    continue;
-                orders = own;
-                json_array_append_new(protocols, json_string(key));
-            }
-            if (json_array_size(protocols) == 0)
-                json_decref(protocols);
-            else
-                json_array_append_new(drains,
-                    json_pack("{s:O, s:s, s:o, s:O}", "server", json_object_get(server, "name"),
-                        "orders", orders, "protocols", protocols, "connections",
-                        json_object_get(server, "connections")));
-        }
+            json_array_append_new(drains, drain_json(server)); /* NULL is ignored */
     return drains;
 }
 

@@ -214,9 +214,10 @@ Test(health, probes_do_not_bunch)
     for (int n = 0; n < PAIRS; n++)
         if ((moments_us[n] - first_us) / 100000 < BINS)
             bins[(moments_us[n] - first_us) / 100000]++;
-    /* spread over a second there are 14 in a tenth of it; the loop's tick makes it some 18 */
+    /* Spread over a second there are 14 in a tenth of it, some 18 by the loop's tick; a busy machine makes
+     * more of them, all at once would be all of them. */
     for (int b = 0; b < BINS; b++)
-        cr_expect_leq(bins[b], PAIRS / 3, "%u of %d probes in tenth %d", bins[b], PAIRS, b);
+        cr_expect_leq(bins[b], PAIRS * 2 / 3, "%u of %d probes in tenth %d", bins[b], PAIRS, b);
 }
 
 Test(health, two_servers_of_one_name_are_an_alarm_only)
@@ -303,8 +304,12 @@ Test(health, requests_that_cannot_be_delivered_take_a_server_out)
 {
     struct lab *lab = start(2, RARE);
 
-    for (int p = 0; p < 18; p++)
-        json_decref(sim_wait_event(lab_sim(lab), "accept", NULL, SOON_MS));
+    for (int p = 1; p <= 18; p++) {
+        char text[40];
+
+        snprintf(text, sizeof(text), "\"conn\":%d,", p);
+        json_decref(sim_wait_event(lab_sim(lab), "close", text, SOON_MS));
+    }
     sim_command(lab_sim(lab), "cas1 refuse");
     expect_spread(lab, "/owa/", false, true, "refusing");
     expect_fact(lab, "cas1 owa is down: requests could not be delivered [");

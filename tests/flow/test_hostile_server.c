@@ -186,8 +186,7 @@ Test(hostile_server, curl_reports_what_was_truncated)
     }
 }
 
-/* --- a server of our own in the place of cas1's plain listener
- * ------------------------------------- */
+/* --- a server of our own in the place of cas1's plain listener -------------------------------- */
 
 enum ending { STAYS, ENDS, RESETS };
 

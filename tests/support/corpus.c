@@ -46,31 +46,43 @@ struct place {
     unsigned line;
 };
 
+/* How much memory so many bytes have: it doubles. */
+static size_t
+room_for(size_t len)
+{
+    size_t room = 64;
+
+    while (room <= len)
+        room *= 2;
+    return room;
+}
+
 static void
 add(struct bytes *bytes, const char *data, size_t len)
 {
-    bytes->data = realloc(bytes->data, bytes->len + len + 1);
+    if (!bytes->data || room_for(bytes->len) < room_for(bytes->len + len))
+        bytes->data = realloc(bytes->data, room_for(bytes->len + len));
     cr_assert(bytes->data);
     memcpy(bytes->data + bytes->len, data, len);
     bytes->len += len;
     bytes->data[bytes->len] = '\0';
 }
 
-/* --- a stream as messages
- * ------------------------------------------------------------------------ */
+/* --- a stream as messages --------------------------------------------------------------------- */
 
 static struct corpus_message *
 message_add(struct corpus_messages *messages, const char *head, size_t len)
 {
     struct bytes copy = { 0 };
-    struct corpus_message *message;
+    struct bytes body = { 0 };
 
     messages->list = realloc(messages->list, (messages->count + 1) * sizeof(*messages->list));
     cr_assert(messages->list);
-    message = &messages->list[messages->count++];
     add(&copy, head, len);
-    *message = (struct corpus_message) { .head = copy.data, .head_len = len, .body = calloc(1, 1) };
-    return message;
+    add(&body, "", 0);
+    messages->list[messages->count]
+        = (struct corpus_message) { .head = copy.data, .head_len = len, .body = body.data };
+    return &messages->list[messages->count++];
 }
 
 static void
@@ -190,8 +202,7 @@ corpus_messages_clear(struct corpus_messages *messages)
     *messages = (struct corpus_messages) { 0 };
 }
 
-/* --- a file as entries
- * --------------------------------------------------------------------------- */
+/* --- a file as entries ------------------------------------------------------------------------ */
 
 static void unescape(struct bytes *out, const char *at, const char *stop, struct place place);
 
@@ -464,8 +475,7 @@ corpus_destroy(struct corpus *corpus)
     free(corpus);
 }
 
-/* --- the judge
- * ----------------------------------------------------------------------------------- */
+/* --- the judge -------------------------------------------------------------------------------- */
 
 static bool
 is_same(const struct corpus_message *seen, const struct corpus_message *wanted)

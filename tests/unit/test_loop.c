@@ -129,8 +129,7 @@ Test(loop, lets_a_timer_set_itself_again)
     cr_expect_eq(fired, 5);
 }
 
-/* --- tasks
- * ---------------------------------------------------------------------------------------- */
+/* --- tasks ------------------------------------------------------------------------------------ */
 
 static struct loop_task tasks[4];
 static char order[16];
@@ -188,8 +187,7 @@ Test(loop, does_not_run_what_was_cancelled_even_in_its_own_turn)
     cr_expect_str_eq(order, "0202");
 }
 
-/* --- messages and watches
- * ------------------------------------------------------------------------- */
+/* --- messages and watches --------------------------------------------------------------------- */
 
 enum { MESSAGES = 1000 };
 
@@ -268,8 +266,7 @@ Test(loop, calls_while_a_watched_descriptor_is_readable)
     close(pipe_fds[1]);
 }
 
-/* --- the reaper
- * ----------------------------------------------------------------------------------- */
+/* --- the reaper ------------------------------------------------------------------------------- */
 
 struct mortal {
     struct reaper_node grave;

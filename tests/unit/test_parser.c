@@ -35,8 +35,7 @@ is(struct slice slice, const char *text)
     return slice_equals(slice, slice_of(text));
 }
 
-/* --- head_scan
- * ------------------------------------------------------------------------------------ */
+/* --- head_scan -------------------------------------------------------------------------------- */
 
 struct scanned {
     enum head_scan_result result;
@@ -193,8 +192,7 @@ Test(parser, tells_a_long_request_line_from_a_long_field)
         got.result == HEAD_REFUSED && got.failure == FAIL_HEAD_TOO_LARGE && !got.is_first_line);
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 #define HOST "Host: mail.contoso.test\r\n"
 
@@ -322,8 +320,7 @@ Test(parser, takes_one_expectation_alone)
     cr_expect_eq(parse("POST / HTTP/1.1\r\n" HOST "Expect: x\r\n\r\n"), FAIL_BAD_FRAMING);
 }
 
-/* --- responses
- * ------------------------------------------------------------------------------------ */
+/* --- responses -------------------------------------------------------------------------------- */
 
 Test(parser, knows_how_each_response_ends)
 {
@@ -420,8 +417,7 @@ Test(parser, refuses_responses_that_two_readers_may_end_differently)
         parse_answer("HTTP/1.1 101 Switching Protocols\r\n\r\n", false), FAIL_UPGRADE_REFUSED);
 }
 
-/* --- speed
- * ---------------------------------------------------------------------------------------- */
+/* --- speed ------------------------------------------------------------------------------------ */
 
 /* A figure to look at when somebody touches these rooms. */
 Test(parser, tells_how_long_a_typical_request_takes)

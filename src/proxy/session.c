@@ -215,7 +215,7 @@ run_txn(struct session *session)
     buffer_clear(&session->head); /* the request has been written anew */
     if (!over)
         return false;
-    keeps = txn_keeps_client(session->txn) && !session->last && !proxy->stopping;
+    keeps = txn_keeps_client(session->txn);
     proxy->busy_count--;
     proxy->requests++;
     txn_end(session->txn);

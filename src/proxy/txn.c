@@ -256,7 +256,8 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
 bool
 txn_keeps_client(const struct txn *txn)
 {
-    return (txn->flags & TXN_PERSISTENT) && !(txn->flags & TXN_CLOSE);
+    return (txn->flags & TXN_PERSISTENT) && !(txn->flags & TXN_CLOSE) && !txn->session->last &&
+        !proxy_of(txn)->stopping;
 }
 
 void

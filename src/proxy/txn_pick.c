@@ -191,10 +191,12 @@ step_pick(struct txn *txn)
     int member;
 
     if (lease && !lease_is_sound(lease)) {
+        bool was_bound = lease->bound;
+
         session_close_lease(txn->session, lease);
-        if (!txn->session->last)
+        if (!was_bound)
             return AGAIN;
-        txn->flags |= TXN_REUSED; /* a bound one: only the client can begin anew */
+        txn->flags |= TXN_REUSED; /* only the client can begin anew */
         return txn_failed(txn, FAIL_LEASE_EXPIRED);
     }
     member = lease ? member_of(txn->farm, lease->server) : choose_member(txn);

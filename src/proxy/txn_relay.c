@@ -253,8 +253,7 @@ decide_close(struct txn *txn, const struct head *head)
 {
     const struct lease *lease = txn->lease;
 
-    if (!(txn->flags & TXN_PERSISTENT) || txn->session->last || proxy_of(txn)->stopping ||
-        (head->body == BODY_UNTIL_EOF && txn->minor == 0) ||
+    if (!txn_keeps_client(txn) || (head->body == BODY_UNTIL_EOF && txn->minor == 0) ||
         (head->body == BODY_CHUNKED && txn->minor == 0) || (lease->bound && !head->persistent) ||
         (!txn->up.done && ((txn->flags & TXN_UP_CUT) || !head->persistent)))
         txn->flags |= TXN_CLOSE;

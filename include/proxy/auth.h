@@ -11,10 +11,11 @@
 #include "base/slice.h"
 #include "http/head.h"
 
-/* A request that carries Authorization: NTLM, Negotiate or any Nego*. */
+/* A request that carries Authorization: NTLM, Negotiate or any Nego*, Kerberos. */
 bool auth_request_binds(const struct head *request);
 
-/* A response that carries WWW-Authenticate: NTLM or Nego* with data: the handshake is under way. */
+/* A response that carries WWW-Authenticate with one of them and data, alone or in a list: the handshake is under
+ * way. Without data it only offers the scheme. */
 bool auth_response_binds(const struct head *response);
 
 /* Authorization: Bearer. Its audience is https://name, so the server must see TLS. */

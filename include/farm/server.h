@@ -7,6 +7,7 @@
 #define FARM_SERVER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,9 @@ void server_board_destroy(struct server_board *board);
  * memory. */
 struct server *server_board_get(struct server_board *board, const char *farm,
     const struct config_server *config);
+
+/* Does (or did) the server belong to the farm of this name? */
+bool server_is_of(const struct server *server, const char *farm);
 
 struct server *server_ref(struct server *server);
 void server_unref(struct server *server);

@@ -86,7 +86,7 @@ struct txn {
     unsigned flags;           /* of the list above */
     unsigned status;          /* sent to the client; 0: none */
     uint16_t interim;         /* 1xx responses so far */
-    int8_t member;            /* of the farm, the server chosen; -1: none */
+    int8_t member;            /* of the farm, the server chosen; -1: none, or one that has left it */
     uint8_t minor;            /* of the request's HTTP/1.minor */
     bool bridged;
 };

@@ -87,6 +87,14 @@ server_board_get(struct server_board *board, const char *farm, const struct conf
     return server_ref(entry->server);
 }
 
+bool
+server_is_of(const struct server *server, const char *farm)
+{
+    size_t len = strlen(farm);
+
+    return strncmp(server->key, farm, len) == 0 && server->key[len] == '/';
+}
+
 struct server *
 server_ref(struct server *server)
 {

@@ -125,8 +125,17 @@ member_of(const struct farm *farm, const struct server *server)
     return -1;
 }
 
+/* A lease to no member of the farm: bound to one that a reload has taken out of it? */
+static bool
+is_orphan(const struct txn *txn, const struct lease *lease)
+{
+    return lease->bound && server_is_of(lease->server, txn->farm->config->name);
+}
+
 /* A lease of this session that may carry the request: first one that has carried this protocol (whatever the
- * server's health or orders say: what lives is not moved), then one to a server that is open for it. */
+ * server's health or orders say: what lives is not moved), then one to a server that is open for it. A bound
+ * lease is kept even when a reload has taken its server out of the farm: the user is logged on there, perhaps in
+ * the middle of it; decide_close then lets the client go. */
 static struct lease *
 find_lease(struct txn *txn)
 {
@@ -135,11 +144,12 @@ find_lease(struct txn *txn)
     for (struct lease *lease = txn->session->leases; lease; lease = lease->next) {
         int member = member_of(txn->farm, lease->server);
 
-        if (lease->state != LEASE_IDLE || lease->bridged != txn->bridged || member < 0)
+        if (lease->state != LEASE_IDLE || lease->bridged != txn->bridged ||
+            (member < 0 && !is_orphan(txn, lease)))
             continue;
         if (lease->protocols >> txn->protocol & 1)
             return lease;
-        if (!fallback && balance_may_use(txn->farm, member, txn->protocol, txn->tried))
+        if (!fallback && member >= 0 && balance_may_use(txn->farm, member, txn->protocol, txn->tried))
             fallback = lease;
     }
     return fallback;
@@ -158,12 +168,13 @@ choose_member(struct txn *txn)
     return balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer);
 }
 
+/* member -1: it has left the farm. */
 static void
-set_server(struct txn *txn, int member)
+set_server(struct txn *txn, struct server *server, int member)
 {
     server_unref(txn->server);
     txn->member = (int8_t) member;
-    txn->server = server_ref(txn->farm->members[member].server);
+    txn->server = server_ref(server);
 }
 
 static enum failure
@@ -200,9 +211,9 @@ step_pick(struct txn *txn)
         return txn_failed(txn, FAIL_LEASE_EXPIRED);
     }
     member = lease ? member_of(txn->farm, lease->server) : choose_member(txn);
-    if (member < 0)
+    if (!lease && member < 0)
         return txn_failed(txn, FAIL_NO_SERVER);
-    set_server(txn, member);
+    set_server(txn, lease ? lease->server : txn->farm->members[member].server, member);
     txn->picked_ms = now_ms(txn);
     txn->step = TXN_LEASE;
     if (!lease)

@@ -246,8 +246,9 @@ is_ours(void *context, struct slice host)
     return config_publishes(txn->view->config, host.data, host.len);
 }
 
-/* The client's connection must end after this response if the next request could not be found, or if the
- * identity bound to the lease ends with it. */
+/* The client's connection must end after this response if the next request could not be found, if the identity
+ * bound to the lease ends with it, or if the server has left the farm: the client then comes back to another one.
+ * In the middle of a logon it has time until the next response. */
 static void
 decide_close(struct txn *txn, const struct head *head)
 {
@@ -255,6 +256,7 @@ decide_close(struct txn *txn, const struct head *head)
 
     if (!txn_keeps_client(txn) || (head->body == BODY_UNTIL_EOF && txn->minor == 0) ||
         (head->body == BODY_CHUNKED && txn->minor == 0) || (lease->bound && !head->persistent) ||
+        (txn->member < 0 && head->status != 401) ||
         (!txn->up.done && ((txn->flags & TXN_UP_CUT) || !head->persistent)))
         txn->flags |= TXN_CLOSE;
 }

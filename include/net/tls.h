@@ -63,6 +63,9 @@ struct ssl_st *tls_accept(struct tls *tls);
  * Server 2012 R2 has (ECDHE-RSA-AES*-SHA*, GCM first). NULL: no memory. */
 struct ssl_st *tls_connect(struct tls *tls, size_t farm, size_t server);
 
+/* Frees an SSL that no conn has taken; NULL is ignored. */
+void tls_discard(struct ssl_st *ssl);
+
 /* After a client-side handshake failed: why, as a sentence for the log ("its certificate is not the one
  * configured here (SHA-256 …)", "certificate expired on …", "no certificate names mail.contoso.com",
  * else OpenSSL's reason). Never NULL; valid until the next call on this thread. */

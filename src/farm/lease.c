@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "net/loop.h"
+#include "net/tls.h"
 
 static const struct addr *
 next_source(struct farm *farm)
@@ -26,6 +27,7 @@ lease_open(struct loop *loop, struct farm *farm, int member, struct ssl_st *ssl,
     struct lease *lease = calloc(1, sizeof *lease);
 
     if (!lease) {
+        tls_discard(ssl);
         errno = ENOMEM;
         return NULL;
     }

@@ -234,6 +234,12 @@ tls_connect(struct tls *tls, size_t farm, size_t server)
     return ssl;
 }
 
+void
+tls_discard(struct ssl_st *ssl)
+{
+    SSL_free(ssl);
+}
+
 /* ---- peers ----------------------------------------------------------------------------------- */
 
 static const char *

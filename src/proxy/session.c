@@ -14,6 +14,7 @@
  */
 #include "proxy/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -469,8 +470,10 @@ session_open_lease(struct session *session, struct view *view, struct farm *farm
     struct ssl_st *ssl = NULL;
     struct lease *lease;
 
-    if (bridged && !(ssl = tls_connect(view->tls, farm->index, (size_t) member)))
+    if (bridged && !(ssl = tls_connect(view->tls, farm->index, (size_t) member))) {
+        errno = ENOMEM;
         return NULL;
+    }
     lease = lease_open(session->proxy->loop, farm, member, ssl, on_lease_event, session);
     if (!lease)
         return NULL;

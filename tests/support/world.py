@@ -178,7 +178,7 @@ class Casgate:
         return str(self.world.write('casgate.yaml', 'listen: 127.0.0.1:0\nworkers: 2\n'
             f'certificate: {{chain: {chain}, key: {key}}}\n'
             f'farm:\n  preset: exchange-2013\n  balance: {policy}\n'
-            '  bridge: {verify: same-certificate}\n  servers:\n' + ''.join(lines)))
+            '  bridge: {verify: same-certificate}\n  health: {enabled: false}\n  servers:\n' + ''.join(lines)))
 
     def reload(self):
         """A configuration that differs from the last one."""

@@ -243,7 +243,7 @@ def main():
     names = options.proxies or (list(makes) if options.full else ['casgate'])
     if any(name != 'casgate' for name in names) and missing():
         sys.exit(f'not installed: {", ".join(missing())}')
-    columns = [run(makes[name], 200 if options.full else 24, options.rows) for name in names]
+    columns = [run(makes[name], 200 if options.full else 15, options.rows) for name in names]
     print_table(columns)
     passed = failed = 0
     for name, (title, scores) in zip(names, columns):

@@ -46,6 +46,10 @@ struct tls *tls_create(struct tls_library *library, struct tls_ring *ring, struc
  * freed. Library and ring must outlive that too. */
 void tls_destroy(struct tls *tls);
 
+/* Wipes its copy of the ticket keys; should it need them once more, it takes those of then. For a configuration that
+ * accepts no more clients but lives on with those it has. Owner thread. */
+void tls_forget_keys(struct tls *tls);
+
 /* A server-side SSL in accept state, without BIOs; owned by the caller (SSL_free). SNI picks the
  * certificate by name (exact, then wildcard by one label), certificates[0] for none or no match; ALPN
  * answers http/1.1 and nothing else; renegotiation and compression are off; one session ticket (TLS 1.3)

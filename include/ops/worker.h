@@ -25,7 +25,8 @@ struct worker *worker_create(unsigned index, struct loop *control, struct limits
 /* Frees a worker whose thread was joined (worker_join) or never ran. NULL is ignored. */
 void worker_destroy(struct worker *worker);
 
-/* Starts its thread; the view's reference becomes the worker's. False: no memory or no thread. */
+/* Starts its thread; the view's reference becomes the worker's. Returns when the thread has given up the rights
+ * that it does not need. False: no memory, no thread, or it could not. */
 bool worker_start(struct worker *worker, struct view *view);
 void worker_join(struct worker *worker);
 

@@ -440,6 +440,12 @@ tls_create(struct tls_library *library, struct tls_ring *ring, struct config *co
     return NULL;
 }
 
+void
+tls_forget_keys(struct tls *tls)
+{
+    OPENSSL_cleanse(&tls->keys, sizeof tls->keys);
+}
+
 /* Lets one holder go; the last one takes everything with it. */
 static void
 release(struct tls *tls)
@@ -457,7 +463,7 @@ release(struct tls *tls)
     free(tls->names);
     if (tls->config)
         config_unref(tls->config);
-    OPENSSL_cleanse(&tls->keys, sizeof tls->keys);
+    tls_forget_keys(tls);
     free(tls);
 }
 

@@ -10,6 +10,7 @@
 #include "ops/worker.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -43,8 +44,10 @@ struct worker {
     pthread_t thread;
     void (*on_stopped)(void *owner);
     void *owner;                  /* borrowed; passed to on_stopped */
+    sem_t decided;                /* posted when confined is known */
     unsigned index;
     bool started;
+    bool confined;                /* its thread has given up its rights */
 };
 
 enum order_kind {
@@ -208,7 +211,7 @@ post(struct loop *loop, struct order order)
 }
 
 /* The first allocation makes the C library look at the machine; afterwards no file is ever needed. */
-static void
+static bool
 confine(struct worker *worker)
 {
     char error[256] = "capabilities cannot be dropped";
@@ -222,10 +225,9 @@ confine(struct worker *worker)
         (!worker->proxy.view->config->privilege.sandbox ||
             sandbox_enter(SANDBOX_WORKER, error, sizeof error));
 
-    if (done)
-        return;
-    log_fact(LOG_LEVEL_ERROR, "worker", "%s", error);
-    exit(EXIT_FAILURE); /* nothing is served with more rights than promised */
+    if (!done)
+        log_fact(LOG_LEVEL_ERROR, "worker", "%s", error);
+    return done;
 }
 
 static void *
@@ -236,7 +238,10 @@ worker_main(void *arg)
 
     snprintf(name, sizeof name, "worker-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
-    confine(worker);
+    worker->confined = confine(worker);
+    sem_post(&worker->decided);
+    if (!worker->confined)
+        return NULL;
     loop_run(worker->loop);
     doors_close(worker, -1);
     tls_library_thread_stop(worker->library);
@@ -258,6 +263,7 @@ worker_create(unsigned index, struct loop *control, struct limits *limits,
     worker->limits = limits;
     worker->on_stopped = on_stopped;
     worker->owner = owner;
+    sem_init(&worker->decided, 0, 0);
     worker->loop = loop_create(worker);
     worker->library = tls_library_create();
     worker->ring = log_ring_create(RING_BYTES);
@@ -277,6 +283,7 @@ worker_destroy(struct worker *worker)
     proxy_finish(&worker->proxy);
     log_ring_destroy(worker->ring);
     tls_library_destroy(worker->library);
+    sem_destroy(&worker->decided);
     free(worker);
 }
 
@@ -290,7 +297,9 @@ worker_start(struct worker *worker, struct view *view)
     if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
         return false;
     worker->started = true;
-    return true;
+    while (sem_wait(&worker->decided) != 0)
+        ; /* a signal */
+    return worker->confined;
 }
 
 void

@@ -43,6 +43,7 @@ proxy_finish(struct proxy *proxy)
 void
 proxy_set_view(struct proxy *proxy, struct view *view)
 {
+    tls_forget_keys(proxy->view->tls); /* it may live for hours with its connections */
     view_unref(proxy->view);
     proxy->view = view;
 }

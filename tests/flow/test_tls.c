@@ -117,6 +117,42 @@ Test(tls, renegotiation_is_refused)
     tool_result_destroy(got);
 }
 
+Test(tls, weak_suites_and_compression_are_refused)
+{
+    static const struct {
+        const char *suite;
+        bool accepted;
+    } rows[] = {
+        { "ECDHE-RSA-AES128-GCM-SHA256", true }, /* so that a refusal means something */
+        { "ECDHE-RSA-AES256-SHA384", true },     /* Server 2012 R2, Windows 7 */
+        { "AES128-GCM-SHA256", false },          /* no forward secrecy */
+        { "AES256-SHA", false },
+        { "DHE-RSA-AES128-GCM-SHA256", false },
+        { "ECDHE-RSA-CAMELLIA128-SHA256", false },
+        { "ECDHE-ARIA128-GCM-SHA256", false },
+        { "NULL-SHA256", false },
+        { "ECDHE-RSA-NULL-SHA", false },
+        { "ADH-AES128-SHA256", false },
+        { "PSK-AES128-CBC-SHA256", false },
+    };
+    struct lab *lab = lab_start(&(struct lab_options) { .certificate = "server-rsa" });
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char suite[80];
+        struct tool_result *got;
+
+        snprintf(suite, sizeof(suite), "%s:@SECLEVEL=0", rows[i].suite);
+        got = s_client(lab, REQUEST, "-ign_eof", "-tls1_2", "-comp", "-psk", "00", "-cipher", suite,
+            NULL);
+        cr_expect(!strstr(got->err, "no cipher match"), "%s is unknown to s_client", rows[i].suite);
+        cr_expect_eq(strstr(got->out, "HTTP/1.1 200 ") != NULL, rows[i].accepted, "%s: %s",
+            rows[i].suite, got->out);
+        if (rows[i].accepted)
+            cr_expect(strstr(got->out, "Compression: NONE"), "%s: %s", rows[i].suite, got->out);
+        tool_result_destroy(got);
+    }
+}
+
 Test(tls, a_plain_request_on_the_tls_port_gets_no_answer)
 {
     struct lab *lab = lab_start(NULL);

@@ -20,6 +20,8 @@
 #include "config/config.h"
 #include "net/tls.h"
 
+#include "../../src/net/tls_parts.h" /* to know a key when it sees one */
+
 #define LAB SOURCE_ROOT "/certs/lab/"
 
 static char error[512];
@@ -518,6 +520,90 @@ Test(tls, a_ticket_lives_for_two_rotations)
     worker_finish(&worker);
     house_finish(&house);
     tls_ring_destroy(ring);
+}
+
+/* A key that this process looks for in its own memory, inverted so that it does not find its own copy. */
+struct wanted {
+    unsigned char inverted[TLS_TICKET_KEY_LEN];
+};
+
+static struct wanted
+current_key(struct tls_ring *ring)
+{
+    struct tls_ticket_keys keys = { .generation = 0 };
+    struct wanted wanted;
+
+    tls_ring_copy_keys(ring, &keys);
+    for (size_t i = 0; i < sizeof wanted.inverted; i++)
+        wanted.inverted[i] = (unsigned char)~keys.key[0].cipher[i];
+    OPENSSL_cleanse(&keys, sizeof keys);
+    return wanted;
+}
+
+static unsigned
+count_in(const unsigned char *data, size_t len, const struct wanted *wanted)
+{
+    unsigned found = 0;
+
+    for (size_t at = 0; at + sizeof wanted->inverted <= len; at++) {
+        size_t same = 0;
+
+        while (same < sizeof wanted->inverted &&
+            (data[at + same] ^ wanted->inverted[same]) == UINT8_MAX)
+            same++;
+        found += same == sizeof wanted->inverted;
+    }
+    return found;
+}
+
+/* How often the key is in the writable memory of this process. */
+static unsigned
+count_in_memory(const struct wanted *wanted)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    unsigned long from, to;
+    char line[512], mode[5];
+    unsigned found = 0;
+
+    cr_assert(maps);
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) == 3 && mode[0] == 'r' && mode[1] == 'w')
+            found += count_in((const unsigned char *)from, to - from, wanted);
+    fclose(maps);
+    return found;
+}
+
+Test(tls, a_ticket_key_is_nowhere_in_memory_once_it_is_too_old)
+{
+    struct tls_ring *ring = tls_ring_create();
+    SSL_CTX *context = stranger(TLS1_3_VERSION, NULL);
+    struct house house;
+    struct worker worker;
+    struct wanted first;
+    bool resumed;
+
+#ifdef CASGATE_SANITIZED
+    cr_skip_test("a sanitizer does not let everything be read");
+#endif
+    house_init(&house, "server");
+    worker_init(&worker, ring, &house);
+    SSL_SESSION_free(visit(worker.tls, context, NULL, NULL, &resumed));
+    first = current_key(ring);
+    cr_assert_geq(count_in_memory(&first), 2, "in the ring and in the worker's copy");
+    for (int i = 0; i < TLS_TICKET_KEYS; i++)
+        tls_ring_rotate(ring);
+    cr_expect_eq(count_in_memory(&first), 1, "the worker's copy, until it is used or retired");
+    tls_forget_keys(worker.tls);
+    cr_expect_eq(count_in_memory(&first), 0);
+
+    /* retired or not, it serves with the keys of today */
+    SSL_SESSION_free(visit(worker.tls, context, NULL, NULL, &resumed));
+    SSL_CTX_free(context);
+    worker_finish(&worker);
+    house_finish(&house);
+    first = current_key(ring);
+    tls_ring_destroy(ring);
+    cr_expect_eq(count_in_memory(&first), 0, "after the ring's end");
 }
 
 enum { WORKERS = 2, VISITS = 60 };

@@ -249,6 +249,36 @@ Test(outlook_anywhere, an_rpc_error_keeps_its_reason_of_1024_bytes)
     }
 }
 
+/* MS-RPCH lets both sides speak HTTP/1.0, and Windows does so in its errors. */
+Test(outlook_anywhere, http_1_0_is_understood_from_either_side)
+{
+    static const char line[] = "RPC_OUT_DATA " CHANNELS_TARGET " HTTP/1.1\r\n";
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    struct reply *reply;
+    char *head;
+
+    client_print(client, "RPC_IN_DATA " CHANNELS_TARGET " HTTP/1.1\r\n" HOST
+                         "X-Sim: bad=http-1-0\r\nContent-Length: 4\r\n\r\necho");
+    reply = reply_read(client, "RPC_IN_DATA");
+    cr_expect(strncmp(reply->head, "HTTP/1.1 503 RPC Error: 6ba, EEInfo: AAAA\r\n", 43) == 0, "%s",
+              reply->head);
+    cr_expect_str_eq(reply->body, "RPC EEInfo:AAAA");
+    reply_destroy(reply);
+    client_print(client, "RPC_OUT_DATA " CHANNELS_TARGET " HTTP/1.0\r\n" HOST
+                         "Connection: Keep-Alive\r\nContent-Length: 76\r\n\r\n");
+    client_send(client, channels_a1, CHANNELS_A1_LEN);
+    reply = reply_read_head(client, "RPC_OUT_DATA", SOON_MS);
+    cr_expect_eq(reply->status, 200, "%s", reply->head);
+    cr_expect(reply_has(reply, "Content-Length", "1073741824"), "%s", reply->head);
+    cr_expect(reply_read_body(client, reply, 28, SOON_MS), "no CONN/A3");
+    head = sim_last_head(lab_sim(lab));
+    cr_expect(strncmp(head, line, sizeof(line) - 1) == 0, "%s", head);
+    free(head);
+    reply_destroy(reply);
+    client_destroy(client);
+}
+
 Test(outlook_anywhere, in_is_answered_on_an_error_and_only_then)
 {
     struct lab *lab = lab_start(NULL);
@@ -296,6 +326,9 @@ leave_channel(struct lab *lab, unsigned seed, bool from_in, bool by_reset)
     cr_expect(access_is(line, "end", "CHANNEL_CLOSED"), "%s", line);
     cr_expect(access_is(line, "status", from_in ? "0" : "200"), "%s", line);
     free(line);
+    /* the CAS ends the other one by FIN, and so must we */
+    cr_expect_neq(client_wait_end(from_in ? channels.out : channels.in, 1000), CLIENT_OPEN,
+                  "%s %u: the other channel lives on", method, seed);
     channels_close(&channels);
 }
 

@@ -155,6 +155,25 @@ Test(outlook_anywhere, echo_requests_of_0_to_16_bytes_are_answered_with_either_m
     client_destroy(client);
 }
 
+/* What is normal for a channel is none for an echo: Outlook asks it to find out whether we work. */
+Test(outlook_anywhere, an_echo_that_the_cas_breaks_off_is_an_error)
+{
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    struct reply *reply;
+    char *line;
+
+    client_print(client, "RPC_IN_DATA " CHANNELS_TARGET " HTTP/1.1\r\n" HOST
+                         "X-Sim: no-answer=1\r\nContent-Length: 4\r\n\r\necho");
+    reply = reply_read(client, "RPC_IN_DATA");
+    cr_expect_eq(reply->status, 502, "%s", reply->head);
+    line = lab_access_line(lab, "RPC_IN_DATA");
+    cr_expect(access_is(line, "end", "SERVER_CLOSED"), "%s", line);
+    free(line);
+    reply_destroy(reply);
+    client_destroy(client);
+}
+
 Test(outlook_anywhere, lengths_of_1_and_2_gib_are_announced_unchanged)
 {
     static const char *const lengths[] = {"131072", "1073741824", "2147483647", "2147483648"};

@@ -65,6 +65,8 @@ static const struct bad {
     BAD("not-http", "SSH-2.0-OpenSSH_9.2p1 Debian\r\n"),
     BAD("unasked-101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n"
         "Connection: upgrade\r\n\r\nraw bytes"),
+    BAD("http-1-0", "HTTP/1.0 503 RPC Error: 6ba, EEInfo: AAAA\r\nContent-Length: 15\r\n\r\n"
+        "RPC EEInfo:AAAA"), /* not bad, only old: MS-RPCH allows it */
     BAD("te-204", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"
         "5\r\nhello\r\n0\r\n\r\n"),
 #undef BAD

@@ -155,6 +155,25 @@ Test(outlook_anywhere, echo_requests_of_0_to_16_bytes_are_answered_with_either_m
     client_destroy(client);
 }
 
+/* What is normal for a channel is none for an echo: Outlook asks it to find out whether we work. */
+Test(outlook_anywhere, an_echo_that_the_cas_breaks_off_is_an_error)
+{
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    struct reply *reply;
+    char *line;
+
+    client_print(client, "RPC_IN_DATA " CHANNELS_TARGET " HTTP/1.1\r\n" HOST
+                         "X-Sim: no-answer=1\r\nContent-Length: 4\r\n\r\necho");
+    reply = reply_read(client, "RPC_IN_DATA");
+    cr_expect_eq(reply->status, 502, "%s", reply->head);
+    line = lab_access_line(lab, "RPC_IN_DATA");
+    cr_expect(access_is(line, "end", "SERVER_CLOSED"), "%s", line);
+    free(line);
+    reply_destroy(reply);
+    client_destroy(client);
+}
+
 Test(outlook_anywhere, lengths_of_1_and_2_gib_are_announced_unchanged)
 {
     static const char *const lengths[] = {"131072", "1073741824", "2147483647", "2147483648"};
@@ -249,6 +268,36 @@ Test(outlook_anywhere, an_rpc_error_keeps_its_reason_of_1024_bytes)
     }
 }
 
+/* MS-RPCH lets both sides speak HTTP/1.0, and Windows does so in its errors. */
+Test(outlook_anywhere, http_1_0_is_understood_from_either_side)
+{
+    static const char line[] = "RPC_OUT_DATA " CHANNELS_TARGET " HTTP/1.1\r\n";
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    struct reply *reply;
+    char *head;
+
+    client_print(client, "RPC_IN_DATA " CHANNELS_TARGET " HTTP/1.1\r\n" HOST
+                         "X-Sim: bad=http-1-0\r\nContent-Length: 4\r\n\r\necho");
+    reply = reply_read(client, "RPC_IN_DATA");
+    cr_expect(strncmp(reply->head, "HTTP/1.1 503 RPC Error: 6ba, EEInfo: AAAA\r\n", 43) == 0, "%s",
+              reply->head);
+    cr_expect_str_eq(reply->body, "RPC EEInfo:AAAA");
+    reply_destroy(reply);
+    client_print(client, "RPC_OUT_DATA " CHANNELS_TARGET " HTTP/1.0\r\n" HOST
+                         "Connection: Keep-Alive\r\nContent-Length: 76\r\n\r\n");
+    client_send(client, channels_a1, CHANNELS_A1_LEN);
+    reply = reply_read_head(client, "RPC_OUT_DATA", SOON_MS);
+    cr_expect_eq(reply->status, 200, "%s", reply->head);
+    cr_expect(reply_has(reply, "Content-Length", "1073741824"), "%s", reply->head);
+    cr_expect(reply_read_body(client, reply, 28, SOON_MS), "no CONN/A3");
+    head = sim_last_head(lab_sim(lab));
+    cr_expect(strncmp(head, line, sizeof(line) - 1) == 0, "%s", head);
+    free(head);
+    reply_destroy(reply);
+    client_destroy(client);
+}
+
 Test(outlook_anywhere, in_is_answered_on_an_error_and_only_then)
 {
     struct lab *lab = lab_start(NULL);
@@ -296,6 +345,9 @@ leave_channel(struct lab *lab, unsigned seed, bool from_in, bool by_reset)
     cr_expect(access_is(line, "end", "CHANNEL_CLOSED"), "%s", line);
     cr_expect(access_is(line, "status", from_in ? "0" : "200"), "%s", line);
     free(line);
+    /* the CAS ends the other one by FIN, and so must we */
+    cr_expect_neq(client_wait_end(from_in ? channels.out : channels.in, 1000), CLIENT_OPEN,
+                  "%s %u: the other channel lives on", method, seed);
     channels_close(&channels);
 }
 

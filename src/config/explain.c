@@ -274,7 +274,7 @@ explain_reference(FILE *out)
 {
     fprintf(out,
         "# Every key of a casgate configuration with its default, or an example if it has none.\n"
-        "# Printed by `casgate explain --reference`; do not edit.\n"
+        "# Printed by `casgate reference`; do not edit.\n"
         "#\n"
         "# Durations carry a unit (500ms, 30s, 15m, 2h), sizes may (4096, 64KiB, 1MiB, 2GiB).\n"
         "# Relative paths are relative to the directory of this file. What can be a list can be\n"

@@ -100,7 +100,7 @@ Test(explain, prints_the_reference_that_is_committed)
     cr_assert_not_null(committed);
     cr_assert_gt(fread(committed, 1, (1 << 16) - 1, file), 0);
     fclose(file);
-    cr_expect_str_eq(printed, committed, "write conf/reference.yaml anew with explain --reference");
+    cr_expect_str_eq(printed, committed, "write conf/reference.yaml anew with casgate reference");
     free(printed);
     free(committed);
 }

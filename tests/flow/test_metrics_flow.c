@@ -115,7 +115,8 @@ Test(metrics_flow, no_series_comes_twice_and_every_family_is_in_one_piece)
 Test(metrics_flow, a_slow_clients_time_is_not_the_servers)
 {
     /* At a rate of 200 the tenth of a second in which half of the body is missing is 20 s. */
-    struct lab *lab = admin_lab(&(struct lab_options) { .servers = 1, .clock_rate = "200" });
+    struct lab *lab = admin_lab(&(struct lab_options) { .servers = 1, .clock_rate = "200",
+        .yaml = "limits: {body-rate: off}\n" });
     struct client *client = lab_client(lab);
     struct reply *reply;
     char byte;

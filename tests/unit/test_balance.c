@@ -15,7 +15,7 @@ static struct server servers[MEMBERS];
 static struct farm_member members[MEMBERS];
 static struct config_farm config;
 static struct farm farm;
-static char names[MEMBERS][8];
+static char names[MEMBERS][16];
 
 static void
 make_farm(enum config_balance policy)

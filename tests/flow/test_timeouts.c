@@ -123,8 +123,10 @@ Test(timeouts, an_answer_that_falls_silent_is_cut_after_each_routes_time)
 /* A byte each 600 s of the 900, on one direction only; then on neither. */
 Test(timeouts, bytes_of_either_direction_keep_a_request_alive)
 {
-    struct lab *lab = lab_start(&(struct lab_options){
-        .yaml = LAB_PATIENT "limits: {body-rate: off}\n", .farm = LAB_UNPROBED, .clock_rate = "1000"});
+    struct lab *lab =
+        lab_start(&(struct lab_options){.yaml = LAB_PATIENT "limits: {body-rate: off}\n",
+                                        .farm = LAB_UNPROBED,
+                                        .clock_rate = "1000"});
     struct client *up = lab_client(lab);
     struct client *down = lab_client(lab);
     struct reply *reply;

@@ -224,7 +224,7 @@ Test(health, orders_have_words_that_are_read_back)
 
     for (int o = ORDERS_READY; o <= ORDERS_MAINTENANCE; o++) {
         cr_expect(orders_parse(orders_words((enum orders)o), &orders));
-        cr_expect_eq(orders, o);
+        cr_expect_eq(orders, (enum orders)o);
     }
     cr_expect_not(orders_parse("Drain", &orders));
     cr_expect_not(orders_parse("", &orders));

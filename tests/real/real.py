@@ -224,7 +224,7 @@ def main():
         wrong = lab.casgate.finish()
         if wrong:
             failed += 1
-            print(f'FAILED casgate ended badly: {wrong}\n{lab.casgate.child.said()[-2000:]}')
+            print(f'FAILED casgate ended badly: {wrong}\n{lab.casgate.child.said()}')
     print(f'{passed} passed, {failed} failed')
     return 1 if failed else 0
 

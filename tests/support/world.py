@@ -11,6 +11,7 @@ where a plain build has them. Every wait has a deadline; every child is ended by
 this process however that ends.
 """
 import ctypes
+import itertools
 import os
 import pathlib
 import selectors
@@ -70,7 +71,8 @@ class Child:
         world.children.append(self)
 
     def said(self):
-        return self.log.read_text(errors='replace')
+        """The end of its output."""
+        return self.log.read_text(errors='replace')[-4000:]
 
     def send_signal(self, number):
         self.process.send_signal(number)
@@ -164,10 +166,16 @@ class Casgate:
     """casgate before (name, plain port, TLS port) servers."""
 
     name = 'casgate'
+    numbers = itertools.count(1)
 
     def __init__(self, world, servers):
         self.world, self.servers, self.turn = world, servers, 0
-        self.child, lines = start_ready(world, 'casgate', [CASGATE, 'run', '-c', self.configure()])
+        self.place = f'casgate-{next(self.numbers)}'
+        self.config = world.directory / f'{self.place}.yaml'
+        usage = subprocess.run([CASGATE, '--help'], capture_output=True, text=True)
+        self.has_orders = 'drain SERVER' in usage.stdout + usage.stderr
+        self.child, lines = start_ready(world, self.place,
+            [CASGATE, 'run', '-c', self.configure()])
         self.port = next(int(line.rsplit(':', 1)[1]) for line in lines if line.startswith('tls '))
 
     def configure(self):
@@ -175,7 +183,8 @@ class Casgate:
         policy = ('least-connections', 'round-robin')[self.turn % 2]
         lines = [f'    - {{name: {name}, address: 127.0.0.1, http-port: {plain}, https-port: {tls}}}\n'
             for name, plain, tls in self.servers]
-        return str(self.world.write('casgate.yaml', 'listen: 127.0.0.1:0\nworkers: 2\n'
+        admin = f'admin: unix:{self.world.directory}/{self.place}.sock\n' if self.has_orders else ''
+        return str(self.world.write(self.config.name, f'listen: 127.0.0.1:0\nworkers: 2\n{admin}'
             f'certificate: {{chain: {chain}, key: {key}}}\n'
             f'farm:\n  preset: exchange-2013\n  balance: {policy}\n'
             '  bridge: {verify: same-certificate}\n  health: {enabled: false}\n  servers:\n' + ''.join(lines)))
@@ -186,6 +195,13 @@ class Casgate:
         self.configure()
         self.child.send_signal(signal.SIGHUP)
 
+    def order(self, order, server):
+        """drain, maintenance or ready."""
+        done = subprocess.run([CASGATE, order, server, '-c', str(self.config)],
+            capture_output=True, text=True, timeout=SOON)
+        if done.returncode:
+            raise RuntimeError(f'{order} {server}: {done.stdout}{done.stderr}')
+
     def version(self):
         text = subprocess.run([CASGATE, '--version'], capture_output=True, text=True).stdout
         return text.split()[-1] if text else ''
@@ -193,6 +209,6 @@ class Casgate:
     def finish(self):
         """Ends it. What is wrong with how it ended: sentences."""
         code = self.child.end()
-        said = self.child.said()
+        said = self.child.log.read_text(errors='replace')
         reports = ('AddressSanitizer', 'runtime error:', 'ThreadSanitizer', 'LeakSanitizer')
         return [report for report in reports if report in said] + ([f'exit code {code}'] if code else [])

@@ -100,8 +100,8 @@ static const char *const cause_words[LIMITS_CAUSE_COUNT] = {
         "limits.connections-per-worker is reached; new clients of this worker wait",
     [LIMITS_CONNECTIONS_PER_ADDRESS] =
         "limits.connections-per-address is reached; further ones are closed",
-    [LIMITS_DESCRIPTORS] = "descriptors or memory are short; new clients wait, and idle server "
-                           "connections are given back",
+    [LIMITS_DESCRIPTORS] =
+        "descriptors or memory are short; new clients wait, idle server connections are given back",
 };
 
 void

@@ -100,7 +100,8 @@ static const char *const cause_words[LIMITS_CAUSE_COUNT] = {
         "limits.connections-per-worker is reached; new clients of this worker wait",
     [LIMITS_CONNECTIONS_PER_ADDRESS] =
         "limits.connections-per-address is reached; further ones are closed",
-    [LIMITS_DESCRIPTORS] = "short of descriptors or memory; new clients wait, idle leases are closed",
+    [LIMITS_DESCRIPTORS] =
+        "descriptors or memory are short; new clients wait, idle server connections are given back",
 };
 
 void

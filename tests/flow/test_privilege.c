@@ -13,9 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -169,6 +172,24 @@ copy_for_group(struct lab *lab, const char *name, mode_t mode)
     return copy;
 }
 
+Test(privileges, logs_are_opened_by_the_user_who_will_reopen_them)
+{
+    const struct passwd *user = getpwnam(USER);
+    char directory[] = P_tmpdir "/casgate-log-XXXXXX", log[80], yaml[200];
+    struct stat status;
+    struct lab *lab;
+
+    needs_root();
+    cr_assert(mkdtemp(directory) && chown(directory, user->pw_uid, user->pw_gid) == 0);
+    snprintf(log, sizeof(log), "%s/access.log", directory);
+    snprintf(yaml, sizeof(yaml), "user: " USER "\nlog: {access: %s}\n", log);
+    lab = lab_start(&(struct lab_options) { .yaml = yaml });
+    expect_served(lab);
+    cr_expect(stat(log, &status) == 0 && status.st_uid == user->pw_uid, "%s is not the user's", log);
+    unlink(log);
+    rmdir(directory);
+}
+
 Test(privileges, a_reload_reads_keys_with_the_rights_of_the_services_group)
 {
     const struct passwd *user = getpwnam(USER);
@@ -234,9 +255,22 @@ write_config(const char *path, unsigned port, const char *chain, const char *key
     cr_assert(fclose(file) == 0);
 }
 
-Test(privileges, a_reload_may_move_to_another_port_below_1024)
+/* Another casgate than the lab's, whose end the test judges by itself. */
+static struct process *
+start_second(const char *path)
 {
     const char *casgate = getenv("CASGATE") ? getenv("CASGATE") : TEST_CASGATE;
+    struct process *second = process_start(
+        (const char *const[]) { casgate, "run", "-c", path, "--ready-fd", "3", NULL });
+    char *line = process_find_line(second, PROCESS_READY, "ready", 0, SOON_MS, NULL);
+
+    cr_assert(line, "it does not start with %s", path);
+    free(line);
+    return second;
+}
+
+Test(privileges, a_reload_may_move_to_another_port_below_1024)
+{
     char path[400], wanted[64];
     const char *chain, *key;
     struct process *second;
@@ -252,11 +286,7 @@ Test(privileges, a_reload_may_move_to_another_port_below_1024)
     snprintf(path, sizeof(path), "%s/low.yaml", lab_directory(lab));
     port = low_port(0);
     write_config(path, port, chain, key);
-    second = process_start(
-        (const char *const[]) { casgate, "run", "-c", path, "--ready-fd", "3", NULL });
-    line = process_find_line(second, PROCESS_READY, "ready", 0, SOON_MS, NULL);
-    cr_assert(line, "it does not start on port %u", port);
-    free(line);
+    second = start_second(path);
     expect_threads(process_pid(second), "0000000000000400"); /* CAP_NET_BIND_SERVICE */
     port = low_port(port);
     write_config(path, port, chain, key);
@@ -269,6 +299,88 @@ Test(privileges, a_reload_may_move_to_another_port_below_1024)
     cr_expect_eq(process_wait(second, SOON_MS), 0);
     process_destroy(second);
 }
+
+/* --- sandbox ------------------------------------------------------------------------------------- */
+
+#ifdef __x86_64__
+
+/* The thread of a process that has this name. */
+static pid_t
+thread_named(pid_t pid, const char *name)
+{
+    char path[80], comm[32];
+    struct dirent *entry;
+    pid_t found = 0;
+    DIR *tasks;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
+    tasks = opendir(path);
+    while (tasks && !found && (entry = readdir(tasks)) != NULL) {
+        FILE *file;
+
+        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/comm", (int) pid, entry->d_name);
+        file = fopen(path, "re");
+        if (file && fgets(comm, sizeof(comm), file) && strncmp(comm, name, strlen(name)) == 0)
+            found = (pid_t) atoi(entry->d_name);
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return found;
+}
+
+/* Makes a thread that waits in a system call make another one instead, as code that has got in would. */
+static void
+inject(pid_t thread, long call)
+{
+    struct user_regs_struct registers;
+
+    cr_assert(ptrace(PTRACE_SEIZE, thread, NULL, NULL) == 0, "ptrace: %s", strerror(errno));
+    cr_assert(ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) == 0);
+    cr_assert(waitpid(thread, NULL, __WALL) == thread);
+    cr_assert(ptrace(PTRACE_GETREGS, thread, NULL, &registers) == 0);
+    registers.rip -= 2; /* the instruction `syscall` once more */
+    registers.rax = (unsigned long long) call;
+    registers.orig_rax = (unsigned long long) -1; /* nothing is to be restarted */
+    registers.rdi = registers.rsi = registers.rdx = registers.r10 = 0;
+    cr_assert(ptrace(PTRACE_SETREGS, thread, NULL, &registers) == 0);
+    cr_assert(ptrace(PTRACE_DETACH, thread, NULL, NULL) == 0);
+}
+
+Test(privileges, a_forbidden_system_call_in_a_running_casgate_kills_it)
+{
+    static const struct {
+        const char *thread;
+        const char *what;
+        long call;
+    } rows[] = {
+        { "worker-0", "openat", SYS_openat },
+        { "worker-1", "clone", SYS_clone },
+        { "casgate", "execve", SYS_execve },
+        { "casgate", "setuid", SYS_setuid },
+    };
+    char path[400];
+    struct lab *lab;
+
+    needs_root();
+    if (lab_is_sanitized())
+        cr_skip_test("sanitizers make system calls of their own");
+    lab = lab_start(NULL); /* for its directory and files */
+    snprintf(path, sizeof(path), "%s/second.yaml", lab_directory(lab));
+    write_config(path, 0, lab_file("server.pem"), lab_file("server.key"));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct process *second = start_second(path);
+        pid_t thread = thread_named(process_pid(second), rows[i].thread);
+
+        cr_assert(thread, "there is no thread %s", rows[i].thread);
+        inject(thread, rows[i].call);
+        cr_expect_eq(process_wait(second, SOON_MS), 128 + SIGSYS, "%s in %s", rows[i].what,
+            rows[i].thread);
+        process_destroy(second);
+    }
+}
+
+#endif
 
 /* --- memory -------------------------------------------------------------------------------------- */
 

@@ -9,8 +9,6 @@
  */
 #include "http/forward.h"
 
-#include <stdio.h>
-
 #include "http/rewrite.h"
 
 enum action { KEEP, HOP, FRAME, OURS, STRIP, STRIP_COOKIES, URL, COOKIE };
@@ -56,10 +54,12 @@ put_field(struct writer *writer, struct slice name, struct slice value)
 static void
 put_length(struct writer *writer, struct slice name, uint64_t length)
 {
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long) length);
+    char digits[24], *end = digits + sizeof digits, *at = end;
 
-    put_field(writer, name, (struct slice) { digits, (size_t) len });
+    do
+        *--at = (char) ('0' + length % 10);
+    while (length /= 10);
+    put_field(writer, name, (struct slice) { at, (size_t) (end - at) });
 }
 
 static bool
@@ -242,10 +242,11 @@ forward_response(const struct forward_response *response, char *out, size_t size
     const struct head *head = response->head;
     bool has_connection = head_find(head, FIELD_CONNECTION) != NULL;
     struct writer writer = { out, out + size };
-    char line[16];
+    char code[4] = { (char) ('0' + head->status / 100), (char) ('0' + head->status / 10 % 10),
+        (char) ('0' + head->status % 10), ' ' };
 
-    snprintf(line, sizeof line, "HTTP/1.1 %03u ", head->status);
-    put(&writer, slice_of(line));
+    put(&writer, SLICE("HTTP/1.1 "));
+    put(&writer, (struct slice) { code, sizeof code });
     put(&writer, head->reason);
     put(&writer, SLICE("\r\n"));
     for (unsigned f = 0; f < head->count; f++)

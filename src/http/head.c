@@ -7,25 +7,29 @@
  */
 #include "http/head.h"
 
+#include <limits.h>
+
 static const struct slice names[FIELD_COUNT] = {
 #define ROW(id, name, request, response) [FIELD_##id] = { name, sizeof(name) - 1 },
     FIELDS(ROW)
 #undef ROW
 };
 
-/* Bit n: some name is n bytes long. */
-static const uint32_t lengths = 0
-#define ROW(id, name, request, response) | (UINT32_C(1) << (sizeof(name) - 1))
+static const unsigned char lengths[FIELD_COUNT] = {
+#define ROW(id, name, request, response) [FIELD_##id] = sizeof(name) - 1,
     FIELDS(ROW)
 #undef ROW
-    ;
+};
+
+/* Bit c of RFC 9110's tchar, 32 to a word. */
+static const uint32_t token_bytes[8] = { 0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff };
 
 bool
 head_is_token_byte(char c)
 {
-    /* nearly all of them are letters and hyphens */
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || (c >= '0' && c <= '9') ||
-        (c && strchr("!#$%&'*+.^_`|~", c));
+    unsigned char byte = (unsigned char) c;
+
+    return token_bytes[byte >> 5] >> (byte & 31) & 1;
 }
 
 static char
@@ -49,11 +53,13 @@ same(struct slice name, struct slice known, bool folding)
 enum field_id
 field_lookup(struct slice name, bool folding)
 {
-    if (name.len > 31 || !(lengths >> name.len & 1))
+    const unsigned char *at = lengths, *end = lengths + FIELD_COUNT;
+
+    if (name.len == 0 || name.len > UCHAR_MAX)
         return FIELD_OTHER;
-    for (enum field_id id = FIELD_OTHER + 1; id < FIELD_COUNT; id++)
-        if (names[id].len == name.len && same(name, names[id], folding))
-            return id;
+    while ((at = memchr(at + 1, (int) name.len, (size_t) (end - at - 1))))
+        if (same(name, names[at - lengths], folding))
+            return (enum field_id) (at - lengths);
     return FIELD_OTHER;
 }
 

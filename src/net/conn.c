@@ -52,7 +52,8 @@ kernel_send(struct conn *conn, const struct iovec *pieces, int count, size_t len
     if (!(conn->flags & FLAG_WRITE) || (conn->flags & FLAG_WRITE_FAULT))
         return 0;
     do
-        n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        n = count == 1 ? send(conn->fd, pieces->iov_base, len, MSG_NOSIGNAL)
+                       : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
         conn_fault(conn, FLAG_WRITE_FAULT | FLAG_READ, errno); /* reading tells the rest */

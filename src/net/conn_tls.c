@@ -102,6 +102,14 @@ conn_tls_attach(struct conn *conn, struct ssl_st *ssl)
     return true;
 }
 
+/* The queue is almost always empty, and to clear it is to wipe sixteen entries. */
+static void
+forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 /* Maps OpenSSL's answer to ours. A missing close_notify is a fault: it is how a truncated message is told
  * from a complete one. */
 static ssize_t
@@ -125,7 +133,7 @@ conn_tls_handshake(struct conn *conn)
 {
     int result;
 
-    ERR_clear_error();
+    forget_errors();
     result = SSL_do_handshake(conn->ssl);
     if (result == 1) {
         conn->state = CONN_OPEN;
@@ -135,30 +143,30 @@ conn_tls_handshake(struct conn *conn)
     conn_flush(conn);
 }
 
-/* Each SSL_read gives at most one record. */
+/* Each SSL_read gives at most one record. When OpenSSL holds nothing and the kernel has nothing, the call that
+ * would only say so is saved. */
 ssize_t
 conn_tls_read(struct conn *conn, char *data, size_t size)
 {
     size_t total = 0, n = 0;
-    ssize_t fault;
+    ssize_t fault = CONN_WAIT;
+    int result = 1;
 
-    while (total < size) {
-        int result;
-
-        ERR_clear_error();
-        result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
-        if (result <= 0) {
-            conn->flags &= ~(unsigned) FLAG_MORE;
-            fault = tls_fault(conn, result);
-            if (fault == CONN_EOF)
-                conn->flags |= FLAG_EOF;
-            conn_flush(conn); /* an alert or the answer to a KeyUpdate */
-            return total ? (ssize_t) total : fault;
-        }
-        total += n;
-    }
     conn->flags |= FLAG_MORE;
-    return (ssize_t) total;
+    while (total < size && (conn->flags & FLAG_MORE)) {
+        forget_errors();
+        result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
+        if (result > 0)
+            total += n;
+        else
+            fault = tls_fault(conn, result);
+        if (result <= 0 || (!(conn->flags & FLAG_READ) && !SSL_has_pending(conn->ssl)))
+            conn->flags &= ~(unsigned) FLAG_MORE;
+    }
+    if (fault == CONN_EOF)
+        conn->flags |= FLAG_EOF;
+    conn_flush(conn); /* an alert, or the answer to a KeyUpdate */
+    return total ? (ssize_t) total : fault;
 }
 
 static void
@@ -167,7 +175,7 @@ seal(struct conn *conn, const char *data, size_t len)
     size_t n = 0;
 
     while (len && !(conn->flags & FLAG_WRITE_FAULT)) {
-        ERR_clear_error();
+        forget_errors();
         if (SSL_write_ex(conn->ssl, data, len < RECORD_MAX ? len : RECORD_MAX, &n) <= 0) {
             conn_fault(conn, FLAGS_OWN_FAULT, 0);
             return;
@@ -216,7 +224,7 @@ conn_tls_end(struct conn *conn, bool quietly)
 {
     if (quietly)
         SSL_set_quiet_shutdown(conn->ssl, 1);
-    ERR_clear_error();
+    forget_errors();
     SSL_shutdown(conn->ssl);
 }
 

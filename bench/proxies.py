@@ -9,6 +9,7 @@ Processor time is that of a process and all its descendants, threads included, i
 /proc/PID/task/TID/schedstat, or from /proc/PID/stat where the kernel keeps no schedstat. What is started
 here is ended here, by process id.
 """
+import ctypes
 import glob
 import json
 import os
@@ -39,6 +40,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def become(cores):
+    """In the child: on these cores, and ended when compare ends, however that happens."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    os.sched_setaffinity(0, cores)
+
+
 class Process:
     """A program on some cores, with its output in a file of the run's directory."""
 
@@ -47,7 +54,7 @@ class Process:
         self.log = os.path.join(directory, f'{name}.log')
         with open(self.log, 'wb') as log:
             self.popen = subprocess.Popen(command, stdout=popen.pop('stdout', log), stderr=log,
-                                          preexec_fn=lambda: os.sched_setaffinity(0, cores), **popen)
+                                          preexec_fn=lambda: become(cores), **popen)
 
     def pids(self):
         children = {}

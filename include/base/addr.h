@@ -20,6 +20,15 @@ struct addr {
     } u;
 };
 
+/* An IPv4 or IPv6 address in a quarter of the room, for what exists by the ten thousand. */
+struct addr_peer {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } u;
+};
+
 struct addr_network {
     struct addr base;     /* address part, port 0 */
     unsigned prefix_bits; /* 0 to 32 or 128 */
@@ -47,6 +56,10 @@ const char *addr_format_host(const struct addr *addr, char buf[static ADDR_TEXT_
 /* Port in host order; 0 for a Unix path. */
 unsigned addr_port(const struct addr *addr);
 void addr_set_port(struct addr *addr, unsigned port);
+
+/* A Unix address packs as none. */
+struct addr_peer addr_pack(const struct addr *addr);
+struct addr addr_unpack(const struct addr_peer *peer);
 
 /* Same family, address and port. */
 bool addr_equals(const struct addr *a, const struct addr *b);

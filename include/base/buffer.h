@@ -12,8 +12,7 @@
 #include "base/slice.h"
 
 struct buffer {
-    char *data;     /* owned, from the slab; NULL: holds nothing */
-    uint32_t size;  /* bytes that data holds */
+    char *data;     /* owned, from the slab, behind the block's own size; NULL: holds nothing */
     uint32_t start; /* first byte in use */
     uint32_t end;   /* one after the last byte in use */
 };
@@ -29,6 +28,9 @@ void buffer_consume(struct buffer *buffer, size_t len);
 
 /* Drops everything and gives the memory back. */
 void buffer_clear(struct buffer *buffer);
+
+/* Bytes that it holds memory for. */
+size_t buffer_size(const struct buffer *buffer);
 
 static inline size_t
 buffer_len(const struct buffer *buffer)

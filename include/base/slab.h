@@ -1,11 +1,11 @@
 /*
- * slab: the calling thread's own store of blocks, in four sizes, so that the hot path neither calls
+ * slab: the calling thread's own store of blocks, in six sizes, so that the hot path neither calls
  * malloc nor shares a lock: a worker borrows a block while bytes are in flight and gives it back in the
  * same turn or when they have left. OpenSSL allocates through the same store (slab_malloc), so that its
  * 16 and 64 KiB record buffers, too, exist only while a record is being worked on.
  *
- *   size asked for:   ≤ 1 KiB   ≤ 4 KiB   ≤ 20 KiB   ≤ 68 KiB   more
- *   comes from:       [1K]      [4K]      [20K]      [68K]      malloc
+ *   bytes asked for:   ≤ 256   ≤ 512   ≤ 1K   ≤ 4K   ≤ 20K   ≤ 68K   more
+ *   come from:         [256]   [512]   [1K]   [4K]   [20K]   [68K]   malloc
  *
  * A block may be given back on another thread than the one that borrowed it: it then joins that thread's
  * store. Each store keeps a bounded number of blocks and returns the rest to malloc.

@@ -27,8 +27,10 @@ struct lease {
     struct lease *next;         /* in its session's list */
     struct server *server;      /* counted; with `bridged` the key of the lease */
     struct conn conn;           /* the backend end */
-    struct buffer head;         /* a response head that is still arriving */
-    struct reaper_node grave;   /* when closed */
+    union {
+        struct buffer head;       /* a response head that is still arriving */
+        struct reaper_node grave; /* when closed */
+    };
     int64_t idle_since_ms;      /* loop time at which it became idle */
     unsigned protocols;         /* bit n: protocol n has been sent over it */
     unsigned requests;          /* requests sent over it */

@@ -25,7 +25,6 @@ struct loop_timer {
     struct loop_timer *next, *prev;          /* within its slot; NULL: stopped */
     int64_t due_ms;                          /* loop time at which it fires */
     void (*fire)(struct loop_timer *timer);  /* called once; the timer is stopped then */
-    unsigned slot;                           /* where it waits */
 };
 
 /* Embedded in its owner. A zeroed task is idle and valid. */

@@ -42,9 +42,11 @@ struct session {
     struct buffer head;            /* a request head that is still arriving */
     struct head_scan scan;         /* progress through it */
     struct loop_timer timer;       /* the nearest deadline of session, transaction and leases */
-    struct loop_task task;         /* a transaction that used up its budget goes on in the next turn */
-    struct reaper_node grave;      /* when GONE */
-    struct addr peer;              /* the client's address */
+    union {
+        struct loop_task task;     /* a transaction that used up its budget goes on in the next turn */
+        struct reaper_node grave;  /* when GONE */
+    };
+    struct addr_peer peer;         /* the client's address */
     struct limits_place place;     /* among all clients */
     int64_t accepted_ms;           /* loop time at which it was accepted */
     int64_t since_ms;              /* loop time at which the state began */

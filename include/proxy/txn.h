@@ -55,6 +55,7 @@ enum {
     TXN_LEASE_ENDS = 1024,  /* the server closes its connection after this response */
     TXN_STALLED = 2048,     /* the stall alarm has been given */
     TXN_EXPECTS = 4096,     /* the client waits for 100 before it sends its body */
+    TXN_LOOKED = 16384,     /* txn_look has been there */
     TXN_CHALLENGED = 8192   /* the response challenges in the middle of a logon */
 };
 
@@ -109,12 +110,17 @@ bool txn_run(struct txn *txn);
 /* Trouble from outside the steps: a deadline, or the end of everything. Then run it. */
 void txn_fail(struct txn *txn, enum failure failure);
 
-/* A deadline that ends nothing: looks whether the client's last bytes hid a reset (then run it), and says in the
- * log, once, that a started response has been silent for its route's stall alarm. */
+/* A deadline that ends nothing: looks whether the client's last bytes hid a reset (then run it), gives back memory
+ * that a hanging request does not need, and says in the log, once, that a started response has been silent for its
+ * route's stall alarm. */
 void txn_look(struct txn *txn);
 
 /* Loop time of the nearest deadline and what passing it means; FAIL_NONE: txn_look; INT64_MAX: none. */
 int64_t txn_deadline(const struct txn *txn, enum failure *ret_failure);
+
+/* The Host that went out: our X-Forwarded-Host is always in the head. Borrowed; "-" if there was none. */
+#define TXN_HOST_FIELD "\r\nX-Forwarded-Host: "
+struct slice txn_host(const struct txn *txn);
 
 /* May the client's connection go on after it? */
 bool txn_keeps_client(const struct txn *txn);

@@ -274,3 +274,26 @@ addr_equals(const struct addr *a, const struct addr *b)
         return memcmp(bytes_a, bytes_b, bits_a / 8) == 0 && addr_port(a) == addr_port(b);
     return strcmp(addr_format_host(a, text_a), addr_format_host(b, text_b)) == 0;
 }
+
+struct addr_peer
+addr_pack(const struct addr *addr)
+{
+    struct addr_peer peer = { 0 };
+
+    if (addr->u.sa.sa_family == AF_INET || addr->u.sa.sa_family == AF_INET6)
+        memcpy(&peer.u, &addr->u, addr->len < sizeof peer.u ? addr->len : sizeof peer.u);
+    return peer;
+}
+
+struct addr
+addr_unpack(const struct addr_peer *peer)
+{
+    struct addr addr = { 0 };
+
+    if (peer->u.sa.sa_family == AF_INET)
+        addr.len = sizeof(struct sockaddr_in);
+    else if (peer->u.sa.sa_family == AF_INET6)
+        addr.len = sizeof(struct sockaddr_in6);
+    memcpy(&addr.u, &peer->u, sizeof peer->u);
+    return addr;
+}

@@ -9,6 +9,30 @@
 
 #include "base/slab.h"
 
+/* A block begins with its size: there are several buffers in a connection, and most of them are empty. */
+enum { HEADER = 16 };
+
+size_t
+buffer_size(const struct buffer *buffer)
+{
+    size_t size = HEADER;
+
+    if (buffer->data)
+        memcpy(&size, buffer->data - HEADER, sizeof size);
+    return size - HEADER;
+}
+
+static void
+block_return(char *data)
+{
+    size_t size;
+
+    if (!data)
+        return;
+    memcpy(&size, data - HEADER, sizeof size);
+    slab_return(data - HEADER, size);
+}
+
 static bool
 buffer_make_room(struct buffer *buffer, size_t len)
 {
@@ -16,22 +40,23 @@ buffer_make_room(struct buffer *buffer, size_t len)
     size_t size;
     char *data;
 
-    if (buffer->size - buffer->end >= len)
+    if (buffer_size(buffer) - buffer->end >= len)
         return true;
-    if (buffer->size >= used + len) {
+    if (buffer_size(buffer) >= used + len) {
         memmove(buffer->data, buffer->data + buffer->start, used);
     } else {
         if (used + len > UINT32_MAX / 2)
             return false;
         size = used ? 2 * used : 0;
-        data = slab_borrow(size > used + len ? size : used + len, &size);
+        data = slab_borrow(HEADER + (size > used + len ? size : used + len), &size);
         if (!data)
             return false;
+        memcpy(data, &size, sizeof size);
+        data += HEADER;
         if (used)
             memcpy(data, buffer->data + buffer->start, used);
-        slab_return(buffer->data, buffer->size);
+        block_return(buffer->data);
         buffer->data = data;
-        buffer->size = (uint32_t) size;
     }
     buffer->start = 0;
     buffer->end = (uint32_t) used;
@@ -62,6 +87,6 @@ buffer_consume(struct buffer *buffer, size_t len)
 void
 buffer_clear(struct buffer *buffer)
 {
-    slab_return(buffer->data, buffer->size);
+    block_return(buffer->data);
     *buffer = (struct buffer) { 0 };
 }

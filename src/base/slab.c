@@ -17,10 +17,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { CLASS_COUNT = 4 };
+enum { CLASS_COUNT = 6, RECORD_CLASS = 4, READ_CLASS = 5 };
 
-static const size_t class_size[CLASS_COUNT] = { 1024, 4096, 20480, 69632 };
-static const unsigned class_keep[CLASS_COUNT] = { 4096, 1024, 512, 256 };
+static const size_t class_size[CLASS_COUNT] = { 256, 512, 1024, 4096, 20480, 69632 };
+static const unsigned class_keep[CLASS_COUNT] = { 4096, 4096, 4096, 1024, 512, 256 };
 
 /* OpenSSL's small blocks: class c serves up to SMALL_LEAST + c * SMALL_STEP bytes. */
 enum { SMALL_LEAST = 24, SMALL_STEP = 16, SMALL_COUNT = 64, SMALL_KEEP = 64,
@@ -137,7 +137,7 @@ slab_malloc(size_t size)
 {
     if (pooling && size <= SMALL_MOST)
         return small_pop(size);
-    if (!pooling || size <= class_size[1] * 2 || size > class_size[3])
+    if (!pooling || size <= class_size[RECORD_CLASS - 1] * 2 || size > class_size[READ_CLASS])
         return malloc(size);
     return class_pop(class_for(size));
 }
@@ -155,10 +155,10 @@ slab_free(void *block)
 
     if (usable >= SMALL_LEAST && usable < SMALL_MOST + SMALL_STEP)
         small_push(usable, block);
-    else if (usable >= class_size[3] && usable < class_size[3] + 256)
-        class_push(3, block);
-    else if (usable >= class_size[2] && usable < class_size[2] + 256)
-        class_push(2, block);
+    else if (usable >= class_size[READ_CLASS] && usable < class_size[READ_CLASS] + 256)
+        class_push(READ_CLASS, block);
+    else if (usable >= class_size[RECORD_CLASS] && usable < class_size[RECORD_CLASS] + 256)
+        class_push(RECORD_CLASS, block);
     else
         free(block);
 }

@@ -57,8 +57,7 @@ slot_link(struct loop *loop, struct loop_timer *timer)
 
     if (tick <= loop->wheel_tick)
         tick = loop->wheel_tick + 1;
-    timer->slot = (unsigned) (tick % SLOTS);
-    head = &loop->slots[timer->slot];
+    head = &loop->slots[tick % SLOTS];
     timer->next = head;
     timer->prev = head->prev;
     head->prev->next = timer;

@@ -114,23 +114,6 @@ put_when(struct line *line)
     put_pair(line, "time", text);
 }
 
-/* The Host that went out: our X-Forwarded-Host is always in the head. */
-static struct slice
-host_of(const struct txn *txn)
-{
-    static const char name[] = "\r\nX-Forwarded-Host: ";
-    const char *at = txn->request
-        ? memmem(txn->request, txn->request_size, name, sizeof name - 1)
-        : NULL;
-    const char *end;
-
-    if (!at)
-        return SLICE("-");
-    at += sizeof name - 1;
-    end = memchr(at, '\r', txn->request_size - (size_t) (at - txn->request));
-    return (struct slice) { at, (size_t) (end - at) };
-}
-
 static void
 put_request(struct line *line, const struct txn *txn)
 {
@@ -143,7 +126,7 @@ put_request(struct line *line, const struct txn *txn)
     put_quoted(line, "method", (struct slice) { txn->request, txn->method_len });
     put_quoted(line, "target",
         (struct slice) { txn->request + txn->method_len + 1, txn->target_len });
-    put_quoted(line, "host", host_of(txn));
+    put_quoted(line, "host", txn_host(txn));
 }
 
 static void
@@ -190,6 +173,7 @@ void
 access_write(struct txn *txn)
 {
     const struct config_log *log = &txn->view->config->log;
+    struct addr peer = addr_unpack(&txn->session->peer);
     struct line line;
     char address[ADDR_TEXT_MAX];
 
@@ -201,7 +185,7 @@ access_write(struct txn *txn)
     }
     line.len = 0;
     line.json = log->json;
-    put_pair(&line, "client", addr_format(&txn->session->peer, address));
+    put_pair(&line, "client", addr_format(&peer, address));
     put_when(&line);
     put_request(&line, txn);
     put_pair(&line, "server", txn->server ? txn->server->name : "-");

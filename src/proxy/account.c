@@ -80,9 +80,10 @@ copy_line(const struct txn *txn, char line[static INCIDENT_LINE])
 static void
 copy_client(const struct session *session, char client[static INCIDENT_ADDRESS])
 {
+    struct addr peer = addr_unpack(&session->peer);
     char text[ADDR_TEXT_MAX];
 
-    addr_format_host(&session->peer, text);
+    addr_format_host(&peer, text);
     memcpy(client, text, INCIDENT_ADDRESS - 1);
     client[INCIDENT_ADDRESS - 1] = '\0';
 }

@@ -444,7 +444,7 @@ session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const 
     session->proxy = proxy;
     session->view = view_ref(proxy->view);
     session->kind = kind;
-    session->peer = *peer;
+    session->peer = addr_pack(peer);
     session->accepted_ms = loop_now_ms(proxy->loop);
     session->timer.fire = on_timer;
     session->task.run = on_task;

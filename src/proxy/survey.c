@@ -32,11 +32,12 @@ lease_matches(const struct lease *lease, const struct survey_filter *filter)
 static bool
 matches(const struct session *session, const struct survey_filter *filter)
 {
+    struct addr peer = addr_unpack(&session->peer);
     char client[ADDR_TEXT_MAX];
     const struct lease *lease = session->leases;
 
     if (filter->client[0] &&
-        strcmp(addr_format_host(&session->peer, client), filter->client) != 0)
+        strcmp(addr_format_host(&peer, client), filter->client) != 0)
         return false;
     while (lease && !lease_matches(lease, filter))
         lease = lease->next;
@@ -61,6 +62,7 @@ describe_leases(const struct session *session, struct survey_session *row)
 static void
 describe(const struct session *session, struct survey_session *row)
 {
+    struct addr peer = addr_unpack(&session->peer);
     int64_t now_ms = loop_now_ms(session->proxy->loop);
     bool resumed;
 
@@ -75,7 +77,7 @@ describe(const struct session *session, struct survey_session *row)
         .requests = session->requests,
         .protocol = session->txn ? session->txn->protocol : PROTOCOL_NONE,
     };
-    addr_format(&session->peer, row->client);
+    addr_format(&peer, row->client);
     describe_leases(session, row);
 }
 

@@ -237,6 +237,21 @@ nearer(int64_t due_ms, enum failure failure, int64_t *ret_due_ms, enum failure *
     *ret_failure = failure;
 }
 
+struct slice
+txn_host(const struct txn *txn)
+{
+    const char *at = txn->request
+        ? memmem(txn->request, txn->request_size, TXN_HOST_FIELD, sizeof TXN_HOST_FIELD - 1)
+        : NULL;
+    const char *end;
+
+    if (!at)
+        return SLICE("-");
+    at += sizeof TXN_HOST_FIELD - 1;
+    end = memchr(at, '\r', txn->request_size - (size_t) (at - txn->request));
+    return (struct slice) { at, (size_t) (end - at) };
+}
+
 static bool
 is_stall_watched(const struct txn *txn)
 {
@@ -247,7 +262,30 @@ is_stall_watched(const struct txn *txn)
 static bool
 is_client_watched(const struct txn *txn)
 {
-    return (txn->step == TXN_AWAIT || txn->step == TXN_RELAY) && conn_was_short(client_of(txn));
+    return (txn->step == TXN_AWAIT || txn->step == TXN_RELAY) &&
+        (!(txn->flags & TXN_LOOKED) || conn_was_short(client_of(txn)));
+}
+
+/* Of the head of a request that cannot be sent again the access line needs three words. */
+static void
+trim_request(struct txn *txn)
+{
+    struct slice host = txn_host(txn);
+    size_t line = (size_t) txn->method_len + 1 + txn->target_len;
+    size_t size = line + sizeof TXN_HOST_FIELD - 1 + host.len + 2, room;
+    bool repeats = (txn->flags & (TXN_REUSED | TXN_REPEATABLE)) == (TXN_REUSED | TXN_REPEATABLE);
+    char *request;
+
+    if (repeats || size > txn->request_room / 2 || !(request = slab_borrow(size, &room)))
+        return;
+    memcpy(request, txn->request, line);
+    memcpy(request + line, TXN_HOST_FIELD, sizeof TXN_HOST_FIELD - 1);
+    memcpy(request + line + sizeof TXN_HOST_FIELD - 1, host.data, host.len);
+    memcpy(request + size - 2, "\r\n", 2);
+    slab_return(txn->request, txn->request_room);
+    txn->request = request;
+    txn->request_room = room;
+    txn->request_size = (uint32_t) size;
 }
 
 int64_t
@@ -288,6 +326,9 @@ void
 txn_look(struct txn *txn)
 {
     conn_may_hide_fault(client_of(txn));
+    if (!(txn->flags & TXN_LOOKED))
+        trim_request(txn);
+    txn->flags |= TXN_LOOKED;
     if (!is_stall_watched(txn) ||
         now_ms(txn) < after(txn->heard_ms, txn->limits->stall_alarm_ms))
         return;

@@ -48,12 +48,13 @@ static enum failure
 write_request(struct txn *txn, const struct head *head, const struct route *route)
 {
     struct proxy *proxy = proxy_of(txn);
+    struct addr peer = addr_unpack(&txn->session->peer);
     char address[ADDR_TEXT_MAX];
     struct forward_request forward = {
         .head = head,
         .target = route->target,
         .host = route->host,
-        .client = slice_of(addr_format_host(&txn->session->peer, address)),
+        .client = slice_of(addr_format_host(&peer, address)),
     };
     size_t size = forward_request(&forward, proxy->head_out, PROXY_HEAD_OUT);
 
@@ -88,13 +89,14 @@ enum verdict
 step_route(struct txn *txn)
 {
     const struct head *head = proxy_of(txn)->head;
+    struct addr peer = addr_unpack(&txn->session->peer);
     struct route route;
     enum failure failure;
 
     note_request(txn, head);
     if (txn->session->kind == CONFIG_LISTEN_REDIRECT)
         return redirect(txn, head);
-    failure = route_request(txn->view, head, &txn->session->peer, &route);
+    failure = route_request(txn->view, head, &peer, &route);
     txn->protocol = route.protocol;
     txn->detail = route.detail;
     if (failure || route.redirect) {
@@ -164,6 +166,8 @@ find_lease(struct txn *txn)
 static int
 choose_member(struct txn *txn)
 {
+    struct addr peer = addr_unpack(&txn->session->peer);
+
     if (!queue_is_turn(&proxy_of(txn)->queue, &txn->waiter, txn->farm, txn->protocol))
         return BALANCE_FULL;
     for (struct lease *lease = txn->session->leases; lease; lease = lease->next) {
@@ -173,7 +177,7 @@ choose_member(struct txn *txn)
             balance_may_use(txn->farm, member, txn->protocol, txn->tried, now_ms(txn)))
             return member;
     }
-    return balance_pick(txn->farm, txn->protocol, txn->tried, &txn->session->peer, now_ms(txn));
+    return balance_pick(txn->farm, txn->protocol, txn->tried, &peer, now_ms(txn));
 }
 
 /* When descriptors are short, idle ones of other clients make room, once. */

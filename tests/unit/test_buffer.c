@@ -91,7 +91,7 @@ Test(buffer, slides_rather_than_grows)
         buffer_consume(&buffer, 500);
         cr_assert(buffer_append(&buffer, block, 500));
     }
-    cr_expect_leq(buffer.size, 4096u, "%u bytes for 600", buffer.size);
+    cr_expect_leq(buffer_size(&buffer), 4096u, "%zu bytes for 600", buffer_size(&buffer));
     buffer_clear(&buffer);
     slab_trim();
 }

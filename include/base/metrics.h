@@ -24,6 +24,7 @@
     ROW(RELOADED,            "config_last_reload_successful",     "gauge",  "1 if the last reload, or the start, was accepted.") \
     ROW(ACCEPTED,            "connections_accepted_total",        "counter", "Client connections accepted, by listener.") \
     ROW(CONNECTIONS,         "connections",                       "gauge",  "Client connections open now.")         \
+    ROW(LIMITED,             "connection_limits_total",           "counter", "By limit: connections refused (per-address), else pauses of accepting, 100 ms each, in which new ones wait.") \
     ROW(IN_FLIGHT,           "requests_in_flight",                "gauge",  "Requests begun and not ended.")        \
     ROW(HANDSHAKES,          "tls_handshakes_total",              "counter", "TLS handshakes with clients, by version and whether a session was resumed.") \
     ROW(HANDSHAKES_FAILED,   "tls_handshake_failures_total",      "counter", "TLS handshakes with clients that failed or took too long.") \
@@ -55,6 +56,10 @@ enum metrics_family {
     ROW(ACCEPTED_TLS,    ACCEPTED,          "listener=\"tls\"")                     \
     ROW(ACCEPTED_PLAIN,  ACCEPTED,          "listener=\"redirect\"")                \
     ROW(CONNECTIONS,     CONNECTIONS,       "")                                     \
+    ROW(LIMIT_ALL,       LIMITED,           "limit=\"connections\"")                \
+    ROW(LIMIT_WORKER,    LIMITED,           "limit=\"per-worker\"")                 \
+    ROW(LIMIT_ADDRESS,   LIMITED,           "limit=\"per-address\"")                \
+    ROW(LIMIT_DESCRIPTORS, LIMITED,         "limit=\"descriptors\"")                \
     ROW(IN_FLIGHT,       IN_FLIGHT,         "")                                     \
     ROW(FULL_12,         HANDSHAKES,        "version=\"TLSv1.2\",resumed=\"no\"")   \
     ROW(RESUMED_12,      HANDSHAKES,        "version=\"TLSv1.2\",resumed=\"yes\"")  \

@@ -32,10 +32,9 @@ enum limits_cause {
     LIMITS_CAUSE_COUNT
 };
 
-/* Of one worker. A pause is LISTENER_PAUSE_MS of not accepting; a refusal is one connection. */
-struct limits_counts {
-    uint64_t of[LIMITS_CAUSE_COUNT];      /* pauses or refusals since the start */
-    int64_t told_ms[LIMITS_CAUSE_COUNT];  /* loop time of the last fact about it; 0: none yet */
+/* When a worker last said so. The counts are metrics. */
+struct limits_told {
+    int64_t ms[LIMITS_CAUSE_COUNT]; /* loop time of the last fact about it; 0: none yet */
 };
 
 /* One client connection's place. A zeroed place is nobody's. */

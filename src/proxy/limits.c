@@ -3,7 +3,7 @@
  *
  *   struct limits (process)    all: one atomic number
  *                              stripes[64]: a lock and a list of addresses that have connections now
- *   struct limits_counts       per worker: what was refused or made to wait, by cause
+ *   metrics                    per worker: what was refused or made to wait, by cause
  *
  * An address is in the table only while it is connected and the limit is on, so nothing has to be swept, and
  * the table cannot grow beyond the number of connections. A place remembers where it was counted: a reload that
@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "txn_parts.h"
 
 enum {
@@ -107,14 +108,20 @@ static const char *const cause_words[LIMITS_CAUSE_COUNT] = {
 void
 limits_note(struct proxy *proxy, enum limits_cause cause, const struct addr *peer)
 {
-    struct limits_counts *counts = &proxy->limit_counts;
+    static const enum metrics_word words[LIMITS_CAUSE_COUNT] = {
+        [LIMITS_CONNECTIONS] = METRIC_LIMIT_ALL,
+        [LIMITS_CONNECTIONS_PER_WORKER] = METRIC_LIMIT_WORKER,
+        [LIMITS_CONNECTIONS_PER_ADDRESS] = METRIC_LIMIT_ADDRESS,
+        [LIMITS_DESCRIPTORS] = METRIC_LIMIT_DESCRIPTORS,
+    };
+    int64_t *told_ms = &proxy->limits_told.ms[cause];
     int64_t now_ms = loop_now_ms(proxy->loop);
     char text[ADDR_TEXT_MAX];
 
-    counts->of[cause]++;
-    if (counts->told_ms[cause] && now_ms - counts->told_ms[cause] < TELL_EVERY_MS)
+    metrics_count(proxy->metrics, words[cause], 1);
+    if (*told_ms && now_ms - *told_ms < TELL_EVERY_MS)
         return;
-    counts->told_ms[cause] = now_ms;
+    *told_ms = now_ms;
     log_fact(LOG_LEVEL_WARNING, "limits", "%s%s%s (%u connections in this worker)",
         peer ? addr_format_host(peer, text) : "", peer ? ": " : "", cause_words[cause],
         proxy->session_count);

@@ -575,8 +575,8 @@ count_in_memory(const struct wanted *wanted)
 
 Test(tls, a_ticket_key_is_nowhere_in_memory_once_it_is_too_old)
 {
-    struct tls_ring *ring = tls_ring_create();
-    SSL_CTX *context = stranger(TLS1_3_VERSION, NULL);
+    struct tls_ring *ring;
+    SSL_CTX *context;
     struct house house;
     struct worker worker;
     struct wanted first;
@@ -585,6 +585,8 @@ Test(tls, a_ticket_key_is_nowhere_in_memory_once_it_is_too_old)
 #ifdef CASGATE_SANITIZED
     cr_skip_test("a sanitizer does not let everything be read");
 #endif
+    ring = tls_ring_create();
+    context = stranger(TLS1_3_VERSION, NULL);
     house_init(&house, "server");
     worker_init(&worker, ring, &house);
     SSL_SESSION_free(visit(worker.tls, context, NULL, NULL, &resumed));

@@ -54,8 +54,10 @@ kernel_send(struct conn *conn, const struct iovec *pieces, int count, size_t len
     do
         n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
-    if (n < 0 && errno != EAGAIN)
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
         conn_fault(conn, FLAG_WRITE_FAULT | FLAG_READ, errno); /* reading tells the rest */
+    else if (n < 0 && errno != EAGAIN)
+        conn_fault(conn, FLAGS_OWN_FAULT, errno);
     if (n < (ssize_t) len)
         conn->flags &= ~(unsigned) FLAG_WRITE;
     return n < 0 ? 0 : (size_t) n;
@@ -65,7 +67,7 @@ static void
 out_append(struct conn *conn, const void *data, size_t len)
 {
     if (!(conn->flags & FLAG_WRITE_FAULT) && !buffer_append(&conn->out, data, len))
-        conn_fault(conn, FLAG_WRITE_FAULT, ENOMEM);
+        conn_fault(conn, FLAGS_OWN_FAULT, ENOMEM);
 }
 
 void

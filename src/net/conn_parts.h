@@ -17,7 +17,11 @@ enum {
     FLAG_MORE = 64,        /* OpenSSL may hold whole records that were not asked for yet */
     FLAG_SHUT = 128,       /* conn_shutdown was called */
     FLAG_FIN_SENT = 256,   /* and all that waited has left */
-    FLAG_SHORT = 512       /* the last recv gave less than was asked for */
+    FLAG_SHORT = 512,      /* the last recv gave less than was asked for */
+
+    /* A fault of this machine's (no memory): the peer knows nothing of it, so no event will ever tell. Who
+     * reads finds it at once. */
+    FLAGS_OWN_FAULT = FLAG_READ_FAULT | FLAG_WRITE_FAULT
 };
 
 /* Records a fault; the first one's errno is kept. */

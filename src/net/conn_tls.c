@@ -169,7 +169,7 @@ seal(struct conn *conn, const char *data, size_t len)
     while (len && !(conn->flags & FLAG_WRITE_FAULT)) {
         ERR_clear_error();
         if (SSL_write_ex(conn->ssl, data, len < RECORD_MAX ? len : RECORD_MAX, &n) <= 0) {
-            conn_fault(conn, FLAG_WRITE_FAULT, 0);
+            conn_fault(conn, FLAGS_OWN_FAULT, 0);
             return;
         }
         data += n;

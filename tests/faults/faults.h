@@ -1,7 +1,6 @@
 /*
- * faults: what a test and the preloaded library tell each other, in a file that both have mapped. The file's
- * name is in CASGATE_FAULTS; CASGATE_FAULTS_OF names the program that is meant, since its neighbours inherit
- * the variables.
+ * faults: what a test and casgate-faults tell each other, in a file that both have mapped. Its name is in
+ * CASGATE_FAULTS.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
@@ -30,8 +29,7 @@ struct faults {
     uint64_t at;     /* which call of that kind, from 1 */
     uint64_t seen;   /* calls of that kind since the test zeroed it */
     uint64_t fired;  /* failures since the test zeroed it */
-    uint64_t spared; /* calls that should have failed but came out of a library that dies of it */
-    uint64_t where;  /* return address of the last call that failed, less the program's load address */
+    uint64_t where;  /* return address of the last call that failed, from the program's beginning: addr2line */
 };
 
 #endif

@@ -31,7 +31,7 @@ enum { N_MAX = 2000, PATIENCE_MS = 8000, ANSWER_MAX = 1 << 20, CONNECTIONS_MAX =
 
 #define HOST "Host: mail.contoso.test\r\n"
 
-static struct faults *faults;                  /* what the library sees */
+static struct faults *faults;                  /* what casgate-faults sees */
 static struct lab *lab;
 static unsigned teller;                        /* number of the client that speaks */
 static unsigned owner_of[CONNECTIONS_MAX];     /* by number of the CAS connection: the client that has used it */
@@ -305,29 +305,22 @@ static void
 start(void)
 {
     char path[] = "/tmp/casgate-faults-XXXXXX";
-    char options[512];
-    const char *given = getenv("ASAN_OPTIONS");
     int fd = mkstemp(path);
 
     cr_assert(fd >= 0 && ftruncate(fd, sizeof(*faults)) == 0);
     faults = mmap(NULL, sizeof(*faults), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     cr_assert_neq(faults, MAP_FAILED);
     close(fd);
-    snprintf(options, sizeof(options), "%s:verify_asan_link_order=0:allocator_may_return_null=1",
-        given ? given : "");
-    setenv("ASAN_OPTIONS", options, 1);
     setenv("CASGATE_FAULTS", path, 1);
-    setenv("CASGATE_FAULTS_OF", "casgate", 1);
-    setenv("LD_PRELOAD", TEST_FAULTS, 1);
+    setenv("CASGATE", TEST_CASGATE_FAULTS, 1);
     lab = lab_start(&(struct lab_options) { .yaml = "workers: 1\n" });
-    unsetenv("LD_PRELOAD");
     unlink(path);
 }
 
 static void
 arm(enum fault_kind kind, unsigned n)
 {
-    faults->seen = faults->fired = faults->spared = 0;
+    faults->seen = faults->fired = 0;
     faults->at = n;
     __atomic_store_n(&faults->armed, 1 + (uint64_t)kind, __ATOMIC_RELEASE);
 }
@@ -357,7 +350,7 @@ tell(const char *name, void (*story)(void), enum fault_kind kind, const char *ki
         arm(kind, n);
         story();
         __atomic_store_n(&faults->armed, 0, __ATOMIC_RELEASE);
-        seen = faults->fired + faults->spared;
+        seen = faults->fired;
         fired += (unsigned)faults->fired;
         check_alive();
     }
@@ -374,7 +367,7 @@ may_run(void)
 {
     const char *kind = getenv("CASGATE_SANITIZED");
 
-    return !kind || strcmp(kind, "tsan") != 0; /* its allocator stands in front of every other */
+    return !kind || strcmp(kind, "tsan") != 0;
 }
 
 static void
@@ -383,13 +376,13 @@ tell_all(const char *name, void (*story)(void), bool memory)
     unsigned fired = 0;
 
     if (!may_run())
-        cr_skip("ThreadSanitizer does not go with a preloaded malloc");
+        cr_skip("ThreadSanitizer would miss what it learns from epoll_ctl");
     start();
     check_alive();
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++)
         if ((kind == FAULT_MEMORY) == memory)
             fired += tell(name, story, (enum fault_kind)kind, kind_names[kind]);
-    cr_assert_gt(fired, 0, "only %u calls have failed: is the library preloaded?", fired);
+    cr_assert_gt(fired, 2, "only %u calls have failed: is this casgate-faults?", fired);
 }
 
 #define STORY(name)                                                                                \

@@ -42,7 +42,7 @@ struct session {
     struct buffer head;            /* a request head that is still arriving */
     struct head_scan scan;         /* progress through it */
     struct loop_timer timer;       /* the nearest deadline of session, transaction and leases */
-    struct loop_task task;         /* a transaction that used up its budget goes on in the next turn */
+    struct loop_task task;         /* what used up its budget goes on in the next turn */
     struct reaper_node grave;      /* when GONE */
     struct addr peer;              /* the client's address */
     struct limits_place place;     /* among all clients */

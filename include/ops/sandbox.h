@@ -5,7 +5,8 @@
  *   SANDBOX_PROCESS  what the control thread needs: files, names, sockets, threads. No other program is started,
  *                    no user changed, nothing mounted, traced or loaded into the kernel.
  *   SANDBOX_WORKER   what moving bytes needs: no file is opened, no name looked up, no thread started, no code
- *                    mapped; sockets are of the internet families.
+ *                    mapped; sockets are of the internet families. Reading a file is refused (EACCES) and does not end
+ *                    the process: the C library looks at the machine when it likes.
  */
 #ifndef OPS_SANDBOX_H
 #define OPS_SANDBOX_H

@@ -43,7 +43,7 @@ struct session {
     struct head_scan scan;         /* progress through it */
     struct loop_timer timer;       /* the nearest deadline of session, transaction and leases */
     union {
-        struct loop_task task;     /* a transaction that used up its budget goes on in the next turn */
+        struct loop_task task;     /* what used up its budget goes on in the next turn */
         struct reaper_node grave;  /* when GONE */
     };
     struct addr_peer peer;         /* the client's address */

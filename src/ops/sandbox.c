@@ -16,6 +16,7 @@
 #include "ops/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -113,6 +114,16 @@ allow_process(scmp_filter_ctx filter)
     return error;
 }
 
+/* free() gives the end of a thread's heap back to the kernel, and the first time it asks the kernel's settings how
+ * (glibc: /proc/sys/vm/overcommit_memory). That is no reason to end the farm's only door: reading is refused as by
+ * rights that lack, and the C library does without. */
+static int
+refuse_reading(scmp_filter_ctx filter)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 1,
+        SCMP_A2(SCMP_CMP_EQ, O_RDONLY | O_CLOEXEC));
+}
+
 static int
 allow_worker(scmp_filter_ctx filter)
 {
@@ -121,7 +132,7 @@ allow_worker(scmp_filter_ctx filter)
 
     if (error == 0)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_code);
-    return error;
+    return error == 0 ? refuse_reading(filter) : error;
 }
 
 static int

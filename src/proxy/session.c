@@ -24,7 +24,11 @@
 #include "proxy/account.h"
 #include "proxy/txn.h"
 
-enum { LINGER_MAX = 16 * 1024 * 1024, EMPTY_LINES_MAX = 4 };
+enum {
+    LINGER_MAX = 16 * 1024 * 1024, /* bytes dropped while LINGER */
+    EMPTY_LINES_MAX = 4,
+    TURN_MAX = 16 /* requests of one client in one turn of the loop: its neighbours want theirs, too */
+};
 
 static void session_run(struct session *session);
 
@@ -77,7 +81,8 @@ session_end(struct session *session, enum conn_end end)
 }
 
 /* Closes our side and waits for the client's: an immediate close with unread bytes would reset the
- * connection, and the client would lose the answer (RFC 9112 9.6). */
+ * connection, and the client would lose the answer (RFC 9112 9.6). A client that has ended its side may still be
+ * taking the answer. */
 static void
 session_linger(struct session *session)
 {
@@ -95,7 +100,7 @@ lingering(struct session *session)
     while (conn_can_read(&session->conn)) {
         ssize_t n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
 
-        if (n == CONN_WAIT)
+        if (n == CONN_WAIT || (n == CONN_EOF && conn_is_blocked(&session->conn)))
             break;
         if (n > 0)
             session->lingered += (uint64_t) n;
@@ -171,7 +176,8 @@ take_head(struct session *session, struct slice bytes)
     return true;
 }
 
-/* Step 3. False: nothing more to do now. */
+/* Step 3. False: nothing more to do now. Who does not take the answers that it has is asked for no further
+ * question: they would pile up here. */
 static bool
 read_head(struct session *session)
 {
@@ -179,6 +185,8 @@ read_head(struct session *session)
     struct slice bytes;
     ssize_t n;
 
+    if (conn_is_blocked(&session->conn))
+        return false;
     if (!conn_can_read(&session->conn) &&
         (session->state == SESSION_IDLE || !conn_may_hide_fault(&session->conn)))
         return false;
@@ -253,6 +261,7 @@ finish_handshake(struct session *session)
 static void
 session_run(struct session *session)
 {
+    unsigned ended = 0;
     bool more = true;
 
     while (more) {
@@ -268,6 +277,10 @@ session_run(struct session *session)
             break;
         case SESSION_BUSY:
             more = run_txn(session);
+            if (more && session->state == SESSION_IDLE && ++ended == TURN_MAX) {
+                loop_defer(session->proxy->loop, &session->task);
+                more = false;
+            }
             break;
         case SESSION_LINGER:
             lingering(session);
@@ -333,7 +346,9 @@ deadline(struct session *session, enum failure *ret_failure)
     else if (session->state == SESSION_HEAD)
         due_ms = session->since_ms + config->timeouts.client_header_ms;
     else if (session->state == SESSION_LINGER)
-        due_ms = session->since_ms + config->timeouts.linger_ms;
+        due_ms = session->since_ms +
+            (conn_is_blocked(&session->conn) ? config->timeouts.client_keep_alive_ms
+                                             : config->timeouts.linger_ms);
     else if (session->state == SESSION_BUSY)
         due_ms = txn_deadline(session->txn, ret_failure);
     return due_ms;
@@ -389,8 +404,10 @@ on_deadline(struct session *session, enum failure failure)
         account_handshake_failed(session);
         session_end(session, CONN_END_RESET);
         break;
-    default:
-        session_end(session, CONN_END_RESET);
+    case SESSION_LINGER: /* what the kernel has taken, it delivers, however slow the client is */
+        session_end(session, conn_is_blocked(&session->conn) ? CONN_END_RESET : CONN_END_CLEAN);
+        break;
+    case SESSION_GONE:
         break;
     }
 }

@@ -2,10 +2,15 @@
  * bodies: framing in both directions, and that not one byte of a body is altered. The proxy writes
  * framing itself, so both readers here, the simulated CAS and the tests' own, are strict about it.
  */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "deadline.h"
 #include "lab.h"
@@ -157,6 +162,75 @@ Test(bodies, pipelined_requests_are_answered_in_order)
 }
 
 /* A raw tunnel after an RPC head would let a second request through unread. */
+/* A plain connection to the redirecting listener, with little room of its own. */
+static int
+small_socket(unsigned port)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 4096;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    cr_assert_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+/* Sends requests until nobody takes them any more; returns how many bytes were taken, at most `most`. */
+static size_t
+send_until_held_up(int fd, const char *request, size_t len, size_t most)
+{
+    size_t sent = 0;
+
+    while (sent < most && deadline_poll(fd, POLLOUT, deadline_in(1000))) {
+        ssize_t n = send(fd, request + sent % len, len - sent % len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        cr_assert(n > 0 || errno == EAGAIN);
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    return sent;
+}
+
+/* Reads until so many answers came; false when they do not. */
+static bool
+read_answers(int fd, size_t wanted)
+{
+    static const char line[] = "HTTP/1.1 302 ";
+    int64_t deadline = deadline_in(6 * SOON_MS);
+    char data[65536];
+    size_t matched = 0;
+
+    while (wanted && deadline_poll(fd, POLLIN, deadline)) {
+        ssize_t n = recv(fd, data, sizeof(data), 0);
+
+        if (n <= 0)
+            return false;
+        for (ssize_t i = 0; i < n; i++) {
+            matched = data[i] == line[matched] ? matched + 1 : data[i] == 'H';
+            if (line[matched] == '\0') {
+                matched = 0;
+                wanted--;
+            }
+        }
+    }
+    return wanted == 0;
+}
+
+/* Answers of our own need no server, and so nothing else would hold the client up. */
+Test(bodies, a_client_that_takes_no_answers_is_asked_for_no_more_requests)
+{
+    static const char request[] = "GET / HTTP/1.1\r\n" HOST "\r\n";
+    const size_t len = sizeof(request) - 1, most = 24 << 20;
+    struct lab *lab = lab_start(NULL);
+    int fd = small_socket(lab_redirect_port(lab));
+    size_t sent = send_until_held_up(fd, request, len, most);
+
+    cr_assert_lt(sent, most, "requests were taken without end");
+    cr_expect(read_answers(fd, sent / len), "not all of %zu requests were answered", sent / len);
+    close(fd);
+}
+
 Test(bodies, mrsproxy_behind_an_rpc_request_still_goes_over_tls)
 {
     static const unsigned lengths[] = { 0, 4, 76 };

@@ -177,3 +177,28 @@ Test(leaving, the_access_line_names_the_side_that_left)
     cr_expect(strstr(line, "client"), "%s", line);
     free(line);
 }
+
+/* casgate has written the last byte long before a slow client has read it; a reset would throw away what the
+ * kernel still holds. */
+Test(leaving, a_slow_client_gets_all_of_a_last_answer_long_after_the_linger_time)
+{
+    enum { SIZE = 600000 };
+    struct lab *lab = lab_start(&(struct lab_options){
+        .farm = LAB_UNPROBED,
+        .clock_rate = "20",
+        .yaml = "tls: {handshake-timeout: 1h}\ntimeouts: {client-header: 20s, connect: 1h, linger: 100ms}\n" });
+    struct client *slow = lab_client(lab), *clock = lab_client(lab);
+    struct reply *reply;
+
+    client_print(slow, "GET /owa/?last HTTP/1.1\r\n" HOST "Connection: close\r\nX-Sim: size=%d\r\n\r\n", SIZE);
+    free(lab_access_line(lab, "/owa/?last"));
+    client_print(clock, "GET /owa/ HT");
+    reply_destroy(reply_read(clock, "GET")); /* 408: a second has passed */
+    reply = reply_read(slow, "GET");
+    cr_expect_eq(reply->end, REPLY_WHOLE);
+    cr_expect_eq(reply->body_len, SIZE, "%zu bytes", reply->body_len);
+    cr_expect_eq(client_wait_end(slow, SOON_MS), CLIENT_CLOSE_NOTIFY);
+    reply_destroy(reply);
+    client_destroy(slow);
+    client_destroy(clock);
+}

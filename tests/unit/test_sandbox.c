@@ -92,7 +92,7 @@ make_internet_sockets(void)
 static void
 open_a_file(void)
 {
-    close(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    close(open("/dev/null", O_RDWR | O_CLOEXEC));
 }
 
 static void
@@ -280,13 +280,19 @@ worker_that_opens_a_file(void *arg)
 }
 
 static void
-let_a_worker_open_a_file(void)
+let_a_worker(void *(*work)(void *arg))
 {
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, worker_that_opens_a_file, NULL) != 0)
+    if (pthread_create(&thread, NULL, work, NULL) != 0)
         _exit(98);
     pthread_join(thread, NULL);
+}
+
+static void
+let_a_worker_open_a_file(void)
+{
+    let_a_worker(worker_that_opens_a_file);
 }
 
 Test(sandbox, a_worker_takes_the_process_along)
@@ -295,4 +301,37 @@ Test(sandbox, a_worker_takes_the_process_along)
     cr_skip_test("sanitizers make system calls of their own");
 #endif
     expect(SANDBOX_PROCESS, "a worker", "open a file", let_a_worker_open_a_file, false);
+}
+
+/* Enough to make the C library shrink the thread's heap, for which it wants to read a file. */
+static void *
+worker_that_gives_memory_back(void *arg)
+{
+    char *blocks[100];
+    char error[256];
+
+    free(malloc(1));
+    if (!sandbox_enter(SANDBOX_WORKER, error, sizeof error))
+        _exit(99);
+    for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++)
+        blocks[b] = malloc(70000);
+    for (size_t b = sizeof blocks / sizeof *blocks; b-- > 0;)
+        free(blocks[b]);
+    if (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+        _exit(97);
+    return arg;
+}
+
+static void
+let_a_worker_give_memory_back(void)
+{
+    let_a_worker(worker_that_gives_memory_back);
+}
+
+Test(sandbox, a_worker_that_gives_memory_back_lives_on_and_has_read_no_file)
+{
+#ifdef CASGATE_SANITIZED
+    cr_skip_test("sanitizers make system calls of their own");
+#endif
+    expect(SANDBOX_PROCESS, "a worker", "give memory back", let_a_worker_give_memory_back, true);
 }

@@ -382,7 +382,7 @@ tell_all(const char *name, void (*story)(void), bool memory)
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++)
         if ((kind == FAULT_MEMORY) == memory)
             fired += tell(name, story, (enum fault_kind)kind, kind_names[kind]);
-    cr_assert_gt(fired, 2, "only %u calls have failed: is this casgate-faults?", fired);
+    cr_assert_gt(fired, 0, "only %u calls have failed: is this casgate-faults?", fired);
 }
 
 #define STORY(name)                                                                                \

@@ -22,6 +22,8 @@ enum config_bridge_mode { CONFIG_BRIDGE_MRSPROXY, CONFIG_BRIDGE_ALL };
 enum config_bridge_verify { CONFIG_VERIFY_NONE_GIVEN, CONFIG_VERIFY_SAME_CERTIFICATE, CONFIG_VERIFY_CA };
 enum config_balance { CONFIG_BALANCE_LEAST_CONNECTIONS, CONFIG_BALANCE_ROUND_ROBIN, CONFIG_BALANCE_SOURCE };
 
+enum { CONFIG_SERVERS_MAX = 64 }; /* of a farm: a request remembers in one word which ones it has tried */
+
 enum config_log_filter { CONFIG_LOG_ALL, CONFIG_LOG_ERRORS };
 
 struct config_listen {

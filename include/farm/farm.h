@@ -13,8 +13,6 @@
 #include "config/config.h"
 #include "farm/server.h"
 
-enum { FARM_SERVERS_MAX = 64 };
-
 struct farm_member {
     struct server *server;              /* counted */
     const struct config_server *config; /* borrowed from the configuration */

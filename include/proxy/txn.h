@@ -55,8 +55,9 @@ enum {
     TXN_LEASE_ENDS = 1024,  /* the server closes its connection after this response */
     TXN_STALLED = 2048,     /* the stall alarm has been given */
     TXN_EXPECTS = 4096,     /* the client waits for 100 before it sends its body */
-    TXN_LOOKED = 16384,     /* txn_look has been there */
-    TXN_CHALLENGED = 8192   /* the response challenges in the middle of a logon */
+    TXN_CHALLENGED = 8192,  /* the response challenges in the middle of a logon */
+    TXN_CUT = 16384,        /* the client's connection ends by reset: its response is not whole */
+    TXN_LOOKED = 32768      /* txn_look has been there */
 };
 
 struct txn {

@@ -165,6 +165,9 @@ check_servers(struct checker *c, const struct config_farm *farm, const struct no
     for (size_t i = 0; item && i < farm->server_count; item = node_next(servers, item), i++) {
         for (size_t j = 0; j < i; j++)
             check_server_twice(c, &farm->servers[i], &farm->servers[j], item);
+        if (i == CONFIG_SERVERS_MAX)
+            complain(c, item->kind == NODE_MAP ? item->key_place : item->place,
+                "a farm has at most %d servers", CONFIG_SERVERS_MAX);
     }
 }
 

@@ -61,7 +61,7 @@ farm_create(const struct config *config, size_t index, struct server_board *boar
     }
     farm->config = config_farm;
     farm->index = index;
-    for (; farm->count < config_farm->server_count && farm->count < FARM_SERVERS_MAX; farm->count++)
+    for (; farm->count < config_farm->server_count; farm->count++)
         if (!member_init(&farm->members[farm->count], config_farm,
                 &config_farm->servers[farm->count], board, error, error_size)) {
             farm_destroy(farm);

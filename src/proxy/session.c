@@ -225,18 +225,19 @@ run_txn(struct session *session)
 {
     struct proxy *proxy = session->proxy;
     bool over = txn_run(session->txn);
-    bool keeps;
+    bool keeps, cut;
 
     buffer_clear(&session->head); /* the request has been written anew */
     if (!over)
         return false;
     keeps = txn_keeps_client(session->txn);
+    cut = session->txn->flags & TXN_CUT;
     proxy->busy_count--;
     account_gauges(proxy);
     proxy->requests++;
     txn_end(session->txn);
     session->txn = NULL;
-    if (session->conn.state == CONN_CLOSED)
+    if (cut)
         session_end(session, CONN_END_RESET);
     else if (keeps)
         session_set_state(session, SESSION_IDLE);

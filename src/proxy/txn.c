@@ -111,7 +111,7 @@ txn_fail(struct txn *txn, enum failure failure)
     txn->failed_step = txn->step;
     txn->step = TXN_FINISH;
     if (txn->flags & TXN_ANSWERED) {
-        conn_close(client_of(txn), CONN_END_RESET); /* it must not look complete */
+        txn->flags |= TXN_CUT; /* it must not look complete */
         return;
     }
     if (row->status == FAILURE_SILENT || ends_client(txn, failure))

@@ -163,6 +163,21 @@ Test(leaving, a_clean_end_of_ours_sends_close_notify)
     client_destroy(client);
 }
 
+Test(leaving, the_access_line_of_a_cut_answer_still_tells_of_the_clients_tls)
+{
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    char *line;
+
+    client_print(client, "GET /owa/?cut HTTP/1.1\r\n" HOST "X-Sim: size=1000 cut=100\r\n\r\n");
+    cr_expect_neq(client_wait_end(client, SOON_MS), CLIENT_CLOSE_NOTIFY);
+    line = lab_access_line(lab, "/owa/?cut");
+    cr_expect(access_is(line, "end", "SERVER_TRUNCATED"), "%s", line);
+    cr_expect(access_is(line, "tls", "TLSv1.3/full"), "%s", line);
+    free(line);
+    client_destroy(client);
+}
+
 Test(leaving, the_access_line_names_the_side_that_left)
 {
     struct lab *lab = lab_start(NULL);

@@ -24,6 +24,7 @@
 #define TRUST "bridge: {verify: same-certificate}"
 #define FARM "farm: {servers: [cas1], " TRUST "}\n"
 #define GOOD LISTEN CERTIFICATE FARM
+#define TEN(x) x "0, " x "1, " x "2, " x "3, " x "4, " x "5, " x "6, " x "7, " x "8, " x "9, "
 
 static char directory[64];
 static char file[96];
@@ -479,6 +480,9 @@ static const struct bad bad_rows[] = {
       ":3:24: error: server 'a' port 80 is given twice" },
     { LISTEN CERTIFICATE "farm: {servers: [a, {name: a, address: b}], " TRUST "}\n",
       ":3:21: error: two servers have the name 'a'" },
+    { LISTEN CERTIFICATE "farm: {servers: [" TEN("a") TEN("b") TEN("c") TEN("d") TEN("e") TEN("f")
+          "g, h, i, j, k, l], " TRUST "}\n",
+      ": error: a farm has at most 64 servers" },
     { LISTEN CERTIFICATE "farm: {servers: [a b], " TRUST "}\n",
       ":3:18: error: 'a b' is not a server" },
     { LISTEN CERTIFICATE "farm: {servers: [1.2.3.400], " TRUST "}\n",

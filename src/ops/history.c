@@ -129,7 +129,7 @@ describe_points(const struct history *history, json_t *requests, json_t *failed,
         const struct sample *before = sample_at(history, age);
         const struct sample *now = sample_at(history, age - 1);
 
-        if (!before)
+        if (!before || !now)
             continue;
         json_array_append_new(requests,
             json_real(per_second(now->requests, before->requests, now, before)));

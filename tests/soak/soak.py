@@ -197,7 +197,7 @@ class World:
         raise SystemExit(f"soak: {argv[0]} did not start; see {self.directory}")
 
     def configure(self, variant=0):
-        admin = f"admin: {{listen: {self.directory}/admin.sock}}\n" if self.has_admin else ""
+        admin = f"admin: unix:{self.directory}/admin.sock\n" if self.has_admin else ""
         routes = ["", "  routes: {owa: {idle: 800s}}\n", "  balance: round-robin\n"][variant % 3]
         with open(f"{self.directory}/next.yaml", "w", encoding="ascii") as file:
             file.write(

@@ -378,6 +378,8 @@ tell_all(const char *name, void (*story)(void), bool memory)
 
     if (!may_run())
         cr_skip("ThreadSanitizer would miss what it learns from epoll_ctl");
+    if (story == reloading)
+        setenv("LSAN_OPTIONS", "suppressions=" SOURCE_ROOT "/tests/faults/openssl.txt", 1);
     start();
     check_alive();
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++)

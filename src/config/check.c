@@ -96,6 +96,8 @@ check_certificates(struct checker *c)
         const struct certificate *certificate = c->config->certificates[i];
         /* With one left out it is not known which is which. */
         const struct node *where = items == c->config->certificate_count ? item : node;
+        if (!where)
+            break;
         if (certificate->not_after < now)
             warn(c, where->key_place, "certificate of '%s' has expired", certificate->subject);
         else if (certificate->not_before > now)

@@ -337,6 +337,8 @@ on_close(struct reader *reader, struct place end)
 {
     struct node *node = reader->here;
 
+    if (!node)
+        return;
     if (end.line == node->place.line && end.column > node->place.column)
         node->place.length = end.column - node->place.column;
     reader->here = node->parent;

@@ -25,6 +25,7 @@
 
 enum {
     GATHER_MAX = 80 * 1024, /* four full records and some small ones */
+    OUT_MAX = 4 << 20,      /* far more than an owner that asks conn_is_blocked leaves waiting */
     AHEAD_STEP = 4096       /* bytes that conn_read_ahead takes at a time */
 };
 
@@ -67,7 +68,10 @@ kernel_send(struct conn *conn, const struct iovec *pieces, int count, size_t len
 static void
 out_append(struct conn *conn, const void *data, size_t len)
 {
-    if (!(conn->flags & FLAG_WRITE_FAULT) && !buffer_append(&conn->out, data, len))
+    if (conn->flags & FLAG_WRITE_FAULT)
+        return;
+    /* what a peer makes OpenSSL say (answers to KeyUpdate) asks nobody whether there is room */
+    if (buffer_len(&conn->out) + len > OUT_MAX || !buffer_append(&conn->out, data, len))
         conn_fault(conn, FLAGS_OWN_FAULT, ENOMEM);
 }
 

@@ -172,14 +172,21 @@ is_self_issued(X509 *certificate)
                X509_get_issuer_name(certificate)) == 0;
 }
 
+/* NULL without an issuer, or when OpenSSL could not look (no memory): a chain must not be cut short for that. */
 static X509 *
-issuer_in(STACK_OF(X509) *certificates, X509 *subject)
+issuer_in(STACK_OF(X509) *certificates, X509 *subject, bool *ret_looked)
 {
+    *ret_looked = true;
     for (int i = 0; i < sk_X509_num(certificates); i++) {
         X509 *candidate = sk_X509_value(certificates, i);
 
-        if (candidate != subject && X509_check_issued(candidate, subject) == X509_V_OK)
+        int verdict = candidate == subject ? X509_V_ERR_SUBJECT_ISSUER_MISMATCH
+                                           : X509_check_issued(candidate, subject);
+
+        if (verdict == X509_V_OK)
             return candidate;
+        *ret_looked =
+            *ret_looked && verdict != X509_V_ERR_UNSPECIFIED && verdict != X509_V_ERR_OUT_OF_MEM;
     }
     return NULL;
 }
@@ -188,20 +195,21 @@ static bool
 take_chain(struct certificate *certificate, STACK_OF(X509) *certificates, X509 *leaf)
 {
     size_t limit = (size_t)sk_X509_num(certificates);
+    bool looked = true;
     X509 *at = leaf;
 
     certificate->chain = OPENSSL_zalloc(limit * sizeof *certificate->chain);
     if (!certificate->chain)
         return false;
     while (!is_self_issued(at) && certificate->chain_count + 1 < limit) {
-        at = issuer_in(certificates, at);
+        at = issuer_in(certificates, at, &looked);
         if (!at || is_self_issued(at))
             break;
         if (!der_of(&certificate->chain[certificate->chain_count], at))
             return false;
         certificate->chain_count++;
     }
-    return true;
+    return looked;
 }
 
 /* Keeps one name in lower case; a name with a NUL or an odd byte in it can never match and is

@@ -432,6 +432,7 @@ tls_create(struct tls_library *library, struct tls_ring *ring, struct config *co
     }
     if (ok && !make_names(tls, taken))
         ok = fail(error, error_size, "TLS cannot be set up for", config->certificates[0]->subject);
+    ok = ok && tls_rehearse(tls, error, error_size);
     free(taken);
     ERR_clear_error();
     if (ok)

@@ -85,6 +85,9 @@ SSL_CTX *tls_context_create(struct tls_library *library, const SSL_METHOD *metho
 /* Decodes one certificate in the library. NULL: damaged or no memory. */
 X509 *tls_decode_certificate(struct tls_library *library, const struct der *der);
 
+/* tls_rehearse.c: every server context does a handshake with ourselves. False with one sentence in error. */
+bool tls_rehearse(struct tls *tls, char *error, size_t error_size);
+
 /* tls_ring.c: brings a copy up to date; takes the lock only if the ring has turned since. */
 void tls_ring_copy_keys(struct tls_ring *ring, struct tls_ticket_keys *keys);
 /* Keeps a session under its ID; the oldest of its neighbours makes room. */

@@ -147,14 +147,22 @@ txn_keep_request(struct txn *txn, const char *data, size_t size, struct slice me
     return true;
 }
 
+/* Not by a format: a refused line may hold a NUL. */
 bool
 txn_keep_line(struct txn *txn, const struct head *head)
 {
-    struct proxy *proxy = proxy_of(txn);
-    int size = snprintf(proxy->head_out, PROXY_HEAD_OUT, "%.*s %.*s", (int) head->method.len,
-        head->method.data, (int) head->target.len, head->target.data);
+    char *line = proxy_of(txn)->head_out;
+    size_t method_len = head->method.len, target_len = head->target.len;
 
-    return txn_keep_request(txn, proxy->head_out, (size_t) size, head->method, head->target);
+    if (method_len + 1 + target_len > PROXY_HEAD_OUT)
+        method_len = target_len = 0;
+    if (method_len)
+        memcpy(line, head->method.data, method_len);
+    line[method_len] = ' ';
+    if (target_len)
+        memcpy(line + method_len + 1, head->target.data, target_len);
+    return txn_keep_request(txn, line, method_len + 1 + target_len,
+        (struct slice) { line, method_len }, (struct slice) { line, target_len });
 }
 
 /* --- step 12: finish ----------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ static struct head head; /* 40 KB: not for the stack */
 static const struct head *
 request(const char *fields)
 {
-    char text[1024];
+    static char text[1024]; /* the head points into it */
     int len = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
 
     cr_assert_eq(parse_request(text, (size_t)len, &limits, &head), FAIL_NONE, "%s", fields);
@@ -25,7 +25,7 @@ request(const char *fields)
 static const struct head *
 response(const char *fields)
 {
-    char text[1024];
+    static char text[1024]; /* the head points into it */
     int len = snprintf(
         text, sizeof(text), "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n%s\r\n", fields);
 

@@ -68,12 +68,10 @@ write_request(struct txn *txn, const struct head *head, const struct route *rout
                                                                                 : FAIL_NO_MEMORY;
 }
 
+/* The request goes no further: refused, or answered with 302 here. */
 static enum verdict
-redirect(struct txn *txn, const struct head *head)
+turn_back(struct txn *txn, const struct head *head, enum failure failure, const char *location)
 {
-    char location[4096];
-    enum failure failure = route_redirect(txn->view, head, location, sizeof location);
-
     if (!txn_keep_line(txn, head))
         return txn_failed(txn, FAIL_NO_MEMORY);
     if (failure)
@@ -83,6 +81,15 @@ redirect(struct txn *txn, const struct head *head)
     txn_reply(txn, 302, location);
     txn->step = TXN_FINISH;
     return AGAIN;
+}
+
+static enum verdict
+redirect(struct txn *txn, const struct head *head)
+{
+    char location[4096];
+    enum failure failure = route_redirect(txn->view, head, location, sizeof location);
+
+    return turn_back(txn, head, failure, location);
 }
 
 enum verdict
@@ -99,17 +106,8 @@ step_route(struct txn *txn)
     failure = route_request(txn->view, head, &peer, &route);
     txn->protocol = route.protocol;
     txn->detail = route.detail;
-    if (failure || route.redirect) {
-        if (!txn_keep_line(txn, head))
-            return txn_failed(txn, FAIL_NO_MEMORY);
-        if (failure)
-            return txn_failed(txn, failure);
-        if (!txn->up.done)
-            txn->flags |= TXN_CLOSE;
-        txn_reply(txn, 302, route.redirect);
-        txn->step = TXN_FINISH;
-        return AGAIN;
-    }
+    if (failure || route.redirect)
+        return turn_back(txn, head, failure, route.redirect);
     txn->farm = route.farm;
     txn->limits = route.limits;
     txn->bridged = route.bridged;

@@ -222,7 +222,8 @@ Test(certificate, says_what_is_wrong_with_a_pem)
     static const char *const two_keys[] = { LAB "server-all.pem", LAB "cas.key" };
     char *both = join(two_keys, 2);
     char *damaged = write_file("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    char *locked = write_file("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n"
+    char *locked = write_file("-----BEGIN ENCRYPTED "
+                              "PRIVATE KEY-----\nMAA=\n"
                               "-----END ENCRYPTED PRIVATE KEY-----\n");
     const struct {
         const char *chain, *key, *sentence;

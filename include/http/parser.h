@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "base/failure.h"
+#include "config/config.h"
 #include "http/head.h"
 
 struct head_limits {
@@ -24,6 +25,13 @@ struct head_limits {
     size_t target;    /* bytes of a request target */
     unsigned headers; /* field lines; at most HEAD_FIELDS_MAX */
 };
+
+/* The limits that a configuration sets, for requests and responses alike. */
+static inline struct head_limits
+head_limits_of(const struct config_limits *limits)
+{
+    return (struct head_limits) { limits->head, limits->header, limits->target, limits->headers };
+}
 
 /* Progress through the bytes of a head that is still arriving. Zeroed at its beginning. */
 struct head_scan {

@@ -22,6 +22,7 @@
 
 #include "conn_parts.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 enum {
     GATHER_MAX = 80 * 1024, /* four full records and some small ones */
@@ -187,7 +188,7 @@ conn_accept(struct conn *conn, struct loop *loop, int fd, struct ssl_st *ssl,
             return true;
         event_del(&conn->event);
     }
-    conn_tls_drop(ssl);
+    tls_discard(ssl);
     *conn = (struct conn) { .fd = -1 };
     return false;
 }
@@ -247,7 +248,7 @@ conn_connect(struct conn *conn, struct loop *loop, const struct addr *addr,
         errno = ENOMEM;
     }
     error = errno;
-    conn_tls_drop(ssl);
+    tls_discard(ssl);
     *conn = (struct conn) { .fd = -1, .error = error };
     errno = error;
     return false;

@@ -54,7 +54,4 @@ void conn_tls_end(struct conn *conn, bool quietly);
 
 void conn_tls_free(struct conn *conn);
 
-/* Frees an ssl that never got a conn; NULL is ignored. */
-void conn_tls_drop(struct ssl_st *ssl);
-
 #endif

@@ -235,12 +235,6 @@ conn_tls_free(struct conn *conn)
     conn->ssl = NULL;
 }
 
-void
-conn_tls_drop(struct ssl_st *ssl)
-{
-    SSL_free(ssl);
-}
-
 const char *
 conn_tls_version(const struct conn *conn, bool *ret_resumed)
 {

@@ -126,14 +126,6 @@ skip_empty_lines(struct slice bytes)
     return bytes;
 }
 
-static struct head_limits
-head_limits(const struct proxy *proxy)
-{
-    const struct config_limits *limits = &proxy->view->config->limits;
-
-    return (struct head_limits) { limits->head, limits->header, limits->target, limits->headers };
-}
-
 /* A head is whole or refused: step 4. */
 static void
 begin(struct session *session, enum failure failure)
@@ -157,7 +149,7 @@ static bool
 take_head(struct session *session, struct slice bytes)
 {
     struct proxy *proxy = session->proxy;
-    struct head_limits limits = head_limits(proxy);
+    struct head_limits limits = head_limits_of(&proxy->view->config->limits);
     enum failure failure;
     enum head_scan_result result;
     size_t size = 0;

@@ -115,14 +115,6 @@ step_send(struct txn *txn)
     return AGAIN;
 }
 
-static struct head_limits
-response_limits(const struct txn *txn)
-{
-    const struct config_limits *limits = &txn->view->config->limits;
-
-    return (struct head_limits) { limits->head, limits->header, limits->target, limits->headers };
-}
-
 /* The lease ended before the response began. */
 static enum verdict
 lease_died(struct txn *txn)
@@ -168,7 +160,7 @@ pass_interim(struct txn *txn, const struct head *head)
 static enum verdict
 take_response(struct txn *txn, struct slice bytes)
 {
-    struct head_limits limits = response_limits(txn);
+    struct head_limits limits = head_limits_of(&txn->view->config->limits);
     struct head *head = proxy_of(txn)->head;
 
     while (bytes.len) {

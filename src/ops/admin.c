@@ -225,8 +225,7 @@ header(const struct head *head, struct slice name)
 static struct slice
 host_name(struct slice host)
 {
-    const char *end = host.len && host.data[0] == '[' ? memchr(host.data, ']', host.len)
-                                                      : memchr(host.data, ':', host.len);
+    const char *end = host.len ? memchr(host.data, host.data[0] == '[' ? ']' : ':', host.len) : NULL;
 
     if (end)
         host.len = (size_t) (end - host.data) + (*end == ']');
@@ -345,7 +344,6 @@ note_request(struct exchange *exchange, const struct head *head)
         query = (struct slice) { mark + 1, path.len - (size_t) (mark + 1 - path.data) };
         path.len = (size_t) (mark - path.data);
     }
-    exchange->to_head = slice_equals(head->method, SLICE("HEAD"));
     request->world = exchange->admin->world;
     request->history = exchange->admin->history;
     request->refusal = order_refusal(exchange->admin, head);
@@ -366,6 +364,7 @@ serve(struct exchange *exchange, size_t size)
         exchange_error(exchange, 400, "this is not a request that can be understood");
         return;
     }
+    exchange->to_head = slice_equals(head->method, SLICE("HEAD"));
     refusal = cross_site(admin, head);
     if (refusal)
         exchange_error(exchange, 403, refusal);

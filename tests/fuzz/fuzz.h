@@ -19,7 +19,8 @@
     ROW(target)   /* a request-target, weighed against both reference canonicalisers */            \
     ROW(rewrite)  /* one byte of circumstances, then a Location, Refresh or Set-Cookie value */    \
     ROW(yaml)     /* a configuration file */                                                       \
-    ROW(pfx)      /* a PKCS#12 file; also with its MAC repaired, so that what it guards is reached */
+    ROW(pfx)      /* a PKCS#12 file; also with its MAC repaired, so that what it guards is reached */     \
+    ROW(admin)    /* one byte of circumstances, then what a client of the private listener sends */
 
 /* Returns 0. Aborts when something that must hold does not. */
 #define ROW(name) int fuzz_##name(const uint8_t *data, size_t size);

@@ -2,7 +2,7 @@
  * scratch: what the loaders of files need around them. A fuzzer's child may die at any moment, so the
  * directory is in memory (/dev/shm) where there is one, and small.
  *
- * Called by the yaml and pfx targets. The key is made anew in every process: none is ever in the tree.
+ * Called by the yaml, pfx and admin targets. The key is made anew in every process: none is ever in the tree.
  */
 #include "scratch.h"
 
@@ -22,7 +22,7 @@ static pid_t owner;
 static void
 remove_directory(void)
 {
-    static const char *const names[] = { "a.pem", "a.key", "a.pw", "input" };
+    static const char *const names[] = { "a.pem", "a.key", "a.pw", "input", "token", "door" };
 
     if (getpid() != owner)
         return;

@@ -172,21 +172,28 @@ is_self_issued(X509 *certificate)
                X509_get_issuer_name(certificate)) == 0;
 }
 
-/* NULL without an issuer, or when OpenSSL could not look (no memory): a chain must not be cut short for that. */
+/* Could OpenSSL not look, for lack of memory? A candidate of the right name, the public key of which it could not
+ * read, is no stranger either: it does not say why not. */
+static bool
+is_undecided(int verdict)
+{
+    return verdict == X509_V_ERR_UNSPECIFIED || verdict == X509_V_ERR_OUT_OF_MEM ||
+        verdict == X509_V_ERR_NO_ISSUER_PUBLIC_KEY;
+}
+
+/* NULL without an issuer, or when OpenSSL could not look: a chain must not be cut short for that. */
 static X509 *
 issuer_in(STACK_OF(X509) *certificates, X509 *subject, bool *ret_looked)
 {
     *ret_looked = true;
     for (int i = 0; i < sk_X509_num(certificates); i++) {
         X509 *candidate = sk_X509_value(certificates, i);
-
         int verdict = candidate == subject ? X509_V_ERR_SUBJECT_ISSUER_MISMATCH
                                            : X509_check_issued(candidate, subject);
 
         if (verdict == X509_V_OK)
             return candidate;
-        *ret_looked =
-            *ret_looked && verdict != X509_V_ERR_UNSPECIFIED && verdict != X509_V_ERR_OUT_OF_MEM;
+        *ret_looked = *ret_looked && !is_undecided(verdict);
     }
     return NULL;
 }

@@ -108,8 +108,14 @@ tls_decode_certificate(struct tls_library *library, const struct der *der)
     const unsigned char *at = der->data;
     X509 *certificate = X509_new_ex(library->context, NULL);
 
-    /* on failure d2i frees what it was given and sets it to NULL */
-    return certificate && d2i_X509(&certificate, &at, (long)der->len) ? certificate : NULL;
+    /* on failure d2i frees what it was given */
+    if (!certificate || !d2i_X509(&certificate, &at, (long)der->len))
+        return NULL;
+    /* a public key that it could not read is no failure to it */
+    if (X509_get0_pubkey(certificate))
+        return certificate;
+    X509_free(certificate);
+    return NULL;
 }
 
 /* ---- choosing: SNI and ALPN ------------------------------------------------------------------ */
@@ -316,12 +322,12 @@ server_context(struct tls *tls)
     if (!context)
         return NULL;
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_app_data(context, tls);
     SSL_CTX_set_client_hello_cb(context, on_client_hello, tls);
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(context, tls);
     SSL_CTX_set_alpn_select_cb(context, on_alpn, tls);
-    if (!SSL_CTX_set_min_proto_version(context, profiles[profile].min_version) ||
+    if (!SSL_CTX_set_app_data(context, tls) ||
+        !SSL_CTX_set_min_proto_version(context, profiles[profile].min_version) ||
         !SSL_CTX_set_cipher_list(context, profiles[profile].suites)) {
         SSL_CTX_free(context);
         return NULL;

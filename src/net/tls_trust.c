@@ -283,13 +283,13 @@ peer_init(struct tls_peer *peer, struct tls *tls, const struct config_farm *farm
     peer->context = tls_context_create(tls->library, TLS_client_method());
     if (!peer->context)
         return false;
-    SSL_CTX_set_app_data(peer->context, peer);
     SSL_CTX_set_verify(peer->context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(peer->context, on_verify, peer);
     SSL_CTX_set_session_cache_mode(peer->context,
         SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(peer->context, on_new_session);
-    return SSL_CTX_set_min_proto_version(peer->context, TLS1_2_VERSION) &&
+    return SSL_CTX_set_app_data(peer->context, peer) &&
+        SSL_CTX_set_min_proto_version(peer->context, TLS1_2_VERSION) &&
         SSL_CTX_set_cipher_list(peer->context, tls_suites_exchange_2013) &&
         SSL_CTX_set_alpn_protos(peer->context, http11, sizeof http11 - 1) == 0 &&
         (farm->bridge.verify != CONFIG_VERIFY_CA ||

@@ -8,7 +8,8 @@
  * belongs to somebody else, a connection to the CAS that somebody else has used, an identity that somebody else
  * has shown. And casgate goes on: the clean client is served, and at the end nothing has leaked (lab_finish).
  *
- * The quick run takes a sample of n, the full one (TEST_FULL) all.
+ * The quick run takes a sample of n. The full one (TEST_FULL) takes all up to 2,000, and of the calls beyond, which
+ * only a reload has (some forty thousand), every two-hundredth part of n.
  */
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -27,7 +28,7 @@
 
 TestSuite(faults, .fini = lab_finish, .timeout = 900);
 
-enum { N_MAX = 2000, PATIENCE_MS = 8000, ANSWER_MAX = 1 << 20, CONNECTIONS_MAX = 1 << 18 };
+enum { EVERY_N = 2000, N_MAX = 100000, PATIENCE_MS = 8000, ANSWER_MAX = 1 << 20, CONNECTIONS_MAX = 1 << 18 };
 
 #define HOST "Host: mail.contoso.test\r\n"
 
@@ -337,6 +338,15 @@ check_alive(void)
     client_destroy(client);
 }
 
+/* The next n to try. step: 0 in the quick run. */
+static unsigned
+after(unsigned n, unsigned step)
+{
+    if (!step)
+        return n + 1 + n / 5;
+    return n < EVERY_N ? n + step : n + step + n / 200;
+}
+
 /* Tells the story until it has no n-th call any more. Returns how many have failed. */
 static unsigned
 tell(const char *name, void (*story)(void), enum fault_kind kind, const char *kind_name)
@@ -346,11 +356,7 @@ tell(const char *name, void (*story)(void), enum fault_kind kind, const char *ki
     unsigned fired = 0;
     uint64_t seen = 1;
 
-    /* What a library loses while it builds a new world without memory shows only later, and is not told by every
-     * run: here the sample of the quick run has to do. */
-    if (story == reloading && kind == FAULT_MEMORY)
-        step = 0;
-    for (unsigned n = 1; n <= N_MAX && seen; n += step ? step : 1 + n / 5) {
+    for (unsigned n = 1; n <= N_MAX && seen; n = after(n, step)) {
         snprintf(now, sizeof(now), "%s, %s %u", name, kind_name, n);
         arm(kind, n);
         story();
@@ -389,7 +395,7 @@ tell_all(const char *name, void (*story)(void), bool memory)
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++)
         if ((kind == FAULT_MEMORY) == memory)
             fired += tell(name, story, (enum fault_kind)kind, kind_names[kind]);
-    cr_assert_gt(fired, 0, "only %u calls have failed: is this casgate-faults?", fired);
+    cr_assert_gt(fired, 2, "only %u calls have failed: is this casgate-faults?", fired);
 }
 
 #define STORY(name)                                                                                \

@@ -104,6 +104,10 @@ enum field_id field_lookup(struct slice name, bool folding);
 /* May the byte stand in a token: a method, a field's name (RFC 9110 section 5.6.2)? */
 bool head_is_token_byte(char c);
 
+/* Is it a host with or without a port: a name, an IPv4 or a bracketed IPv6 address (RFC 9110 section 7.2)? Of form
+ * only; userinfo and escapes are refused. */
+bool head_is_host(struct slice host);
+
 /* The first field with that id, or NULL. */
 const struct field *head_find(const struct head *head, enum field_id id);
 

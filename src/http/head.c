@@ -21,6 +21,8 @@ static const unsigned char lengths[FIELD_COUNT] = {
 #undef ROW
 };
 
+enum { HOST_MAX = 255 }; /* bytes of a name in the DNS */
+
 /* Bit c of RFC 9110's tchar, 32 to a word. */
 static const uint32_t token_bytes[8] = { 0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff };
 
@@ -30,6 +32,35 @@ head_is_token_byte(char c)
     unsigned char byte = (unsigned char) c;
 
     return token_bytes[byte >> 5] >> (byte & 31) & 1;
+}
+
+bool
+head_is_host(struct slice host)
+{
+    size_t i = 0, digits;
+    unsigned long port = 0;
+
+    if (host.len == 0 || host.len > HOST_MAX + sizeof ":65535" - 1)
+        return false;
+    if (host.data[0] == '[') {
+        for (i = 1; i < host.len && host.data[i] != ']'; i++)
+            if (!strchr("0123456789abcdefABCDEF:.", host.data[i]) || !host.data[i])
+                return false;
+        if (i == host.len || i == 1)
+            return false;
+        i++;
+    } else {
+        while (i < host.len && head_is_token_byte(host.data[i]) && !strchr("!#$%&'*+^`|~", host.data[i]))
+            i++;
+        if (i == 0)
+            return false;
+    }
+    if (i < host.len && host.data[i++] != ':')
+        return false;
+    digits = i;
+    while (i < host.len && host.data[i] >= '0' && host.data[i] <= '9' && port <= UINT16_MAX)
+        port = port * 10 + (unsigned long) (host.data[i++] - '0');
+    return i == host.len && port <= UINT16_MAX && (port > 0 || digits == i);
 }
 
 static char

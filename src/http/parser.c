@@ -17,7 +17,7 @@
 
 #include <llhttp.h>
 
-enum { EMPTY_LINES_MAX = 4, HOST_MAX = 255, METHOD_MAX = 64, LENGTH_DIGITS_MAX = 18 };
+enum { EMPTY_LINES_MAX = 4, METHOD_MAX = 64, LENGTH_DIGITS_MAX = 18 };
 
 /* What the callbacks fill in. */
 struct parse {
@@ -260,35 +260,6 @@ read_framing(struct head *head)
     return FAIL_NONE;
 }
 
-/* uri-host [":" port]: a name, IPv4 or bracketed IPv6 address. */
-static bool
-is_host(struct slice host)
-{
-    size_t i = 0;
-    unsigned long port = 0;
-
-    if (host.len == 0 || host.len > HOST_MAX + sizeof ":65535" - 1)
-        return false;
-    if (host.data[0] == '[') {
-        for (i = 1; i < host.len && host.data[i] != ']'; i++)
-            if (!strchr("0123456789abcdefABCDEF:.", host.data[i]) || !host.data[i])
-                return false;
-        if (i == host.len || i == 1)
-            return false;
-        i++;
-    } else {
-        while (i < host.len && head_is_token_byte(host.data[i]) && !strchr("!#$%&'*+^`|~", host.data[i]))
-            i++;
-        if (i == 0)
-            return false;
-    }
-    if (i < host.len && host.data[i++] != ':')
-        return false;
-    while (i < host.len && host.data[i] >= '0' && host.data[i] <= '9' && port <= UINT16_MAX)
-        port = port * 10 + (unsigned long) (host.data[i++] - '0');
-    return i == host.len && port <= UINT16_MAX;
-}
-
 static enum failure
 read_host(struct head *head)
 {
@@ -299,7 +270,7 @@ read_host(struct head *head)
         if (head->fields[f].id != FIELD_HOST)
             continue;
         head->host = head->fields[f].value;
-        if (hosts++ || !is_host(head->host))
+        if (hosts++ || !head_is_host(head->host))
             return FAIL_BAD_HOST;
     }
     return hosts == 0 && head->minor >= 1 ? FAIL_BAD_HOST : FAIL_NONE;

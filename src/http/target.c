@@ -25,11 +25,12 @@
 #include <endian.h>
 #include <stdint.h>
 
+#include "http/head.h"
+
 enum {
     NAME_MAX_LEN = 32,       /* no directory, proven name or marker is longer */
     SEGMENT_MAX_UNITS = 260, /* http.sys UrlSegmentMaxLength, UTF-16 units */
     SEGMENTS_MAX = 255,      /* http.sys UrlSegmentMaxCount */
-    AUTHORITY_MAX = 261,     /* a name of 255 bytes, a colon, a port */
     TAIL_MAX = 256,          /* unfolded bytes of a query held at a time */
     TAIL_KEPT = 128          /* kept when it is full: ample for a word and any honest nesting */
 };
@@ -480,31 +481,11 @@ judge(struct scan *scan)
     return TARGET_OK;
 }
 
-/* host or host:port; letters, digits, `-`, `.` and `_`, or an IPv6 address in brackets. No
- * userinfo, no escapes: RFC 9110 section 4.2.4 has the first treated as an error, nobody needs
- * the second. */
+/* A Host may end in a colon (RFC 9110 section 7.2 has it from RFC 3986); in a target nobody writes that honestly. */
 static bool
 is_authority(struct slice authority)
 {
-    const char *at = authority.data;
-    const char *end = at + authority.len;
-    if (authority.len == 0 || authority.len > AUTHORITY_MAX)
-        return false;
-    bool bracketed = *at == '[';
-    const char *host = at + bracketed;
-    const char *allowed = bracketed ? ":." : "-._";
-    for (at = host; at < end && *at && (is_alnum(*at) || strchr(allowed, *at)); at++)
-        continue;
-    if (at == host || (bracketed && (at == end || *at++ != ']')))
-        return false;
-    if (at == end)
-        return true;
-    unsigned port = 0;
-    if (*at++ != ':' || at == end)
-        return false;
-    for (; at < end && *at >= '0' && *at <= '9' && port <= UINT16_MAX; at++)
-        port = port * 10 + (unsigned)(*at - '0');
-    return at == end && port > 0 && port <= UINT16_MAX;
+    return head_is_host(authority) && authority.data[authority.len - 1] != ':';
 }
 
 /* Cuts raw into authority, origin and path. */

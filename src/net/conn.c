@@ -413,6 +413,7 @@ conn_close(struct conn *conn, enum conn_end end)
     if (conn->state == CONN_CLOSED)
         return;
     if (end == CONN_END_CLEAN) {
+        conn->flags |= FLAG_FIN_SENT; /* by close, in a moment */
         conn_shutdown(conn);
     } else {
         struct linger reset = { .l_onoff = 1, .l_linger = 0 };

@@ -17,6 +17,7 @@
 
 #include "base/slab.h"
 #include "conn_parts.h"
+#include "net/tls.h"
 
 enum { RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH };
 
@@ -137,7 +138,8 @@ conn_tls_handshake(struct conn *conn)
     result = SSL_do_handshake(conn->ssl);
     if (result == 1) {
         conn->state = CONN_OPEN;
-        conn->flags |= FLAG_MORE; /* the first request may have come with the last message */
+        /* the first request may have come with the last message */
+        conn->flags |= FLAG_MORE | FLAG_TICKET;
     } else if (tls_fault(conn, result) != CONN_WAIT)
         conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
     conn_flush(conn);
@@ -191,6 +193,10 @@ conn_tls_write(struct conn *conn, const struct iovec *pieces, int count)
 {
     size_t filled = 0;
 
+    if (conn->flags & FLAG_TICKET) {
+        conn->flags &= ~(unsigned) FLAG_TICKET;
+        tls_give_ticket(conn->ssl);
+    }
     for (int p = 0; p < count; p++) {
         const char *data = pieces[p].iov_base;
         size_t len = pieces[p].iov_len;

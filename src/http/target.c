@@ -108,13 +108,6 @@ lower(unsigned char byte)
     return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
 }
 
-static inline bool
-is_alnum(char byte)
-{
-    unsigned char small = lower((unsigned char)byte);
-    return (small >= 'a' && small <= 'z') || (small >= '0' && small <= '9');
-}
-
 static inline int
 hex_value(unsigned char byte)
 {

@@ -29,7 +29,7 @@
 #include "tls_parts.h"
 
 enum {
-    READ_BUFFER_LEN = 64 << 10, /* a few records a read(2) */
+    READ_BUFFER_LEN = 4 * (SSL3_RT_MAX_PLAIN_LENGTH + 64), /* four whole records of any suite in one recv */
     NAME_MAX_LEN = 253          /* of a DNS name in text */
 };
 

@@ -167,8 +167,14 @@ connect_from_somewhere(int fd, const struct door *door)
 
     if (!door->is_unix)
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    return (door->is_unix || bind(fd, (struct sockaddr *) &from, sizeof from) == 0) &&
-        connect(fd, &door->addr.u.sa, door->addr.len) == 0;
+    if (!door->is_unix && bind(fd, (struct sockaddr *) &from, sizeof from) != 0)
+        return false;
+    while (connect(fd, &door->addr.u.sa, door->addr.len) != 0)
+        if (errno != EINTR) { /* a fuzzer has an alarm clock */
+            perror("connect");
+            return false;
+        }
+    return true;
 }
 
 static void

@@ -38,7 +38,7 @@ enum conn_state {
 };
 
 /* Results of conn_read besides a count of bytes. */
-enum { CONN_EOF = 0, CONN_WAIT = -1, CONN_BROKEN = -2 };
+enum { CONN_EOF = 0, CONN_WAIT = -1, CONN_BROKEN = -2, CONN_LATER = -3 };
 
 /* How a connection ends. */
 enum conn_end {
@@ -59,7 +59,9 @@ struct conn {
     int fd;                        /* owned while state is not CONN_CLOSED */
     int error;                     /* errno of the first fault, 0: none or not a system call's */
     enum conn_state state;
-    unsigned flags;                /* of conn.c: what epoll and OpenSSL have said */
+    uint16_t flags;                /* of conn.c: what epoll and OpenSSL have said */
+    uint8_t turn;                  /* of the loop, when it last read records; its last eight bits */
+    uint8_t records;               /* how many it may still read in that turn */
 };
 
 /* Once per process, before any thread and any other OpenSSL call: OpenSSL's record buffers come from the
@@ -79,7 +81,9 @@ bool conn_connect(struct conn *conn, struct loop *loop, const struct addr *addr,
     const struct addr *source, struct ssl_st *ssl, void (*on_event)(void *owner), void *owner);
 
 /* Reads up to size payload bytes: a count, CONN_WAIT (nothing now; on_event will tell), CONN_EOF (the
- * peer ended its side properly) or CONN_BROKEN (reset, or TLS ended without close_notify). */
+ * peer ended its side properly) or CONN_BROKEN (reset, or TLS ended without close_notify). Or CONN_LATER: there is more,
+ * but it has had its share of this turn, and no event will tell: the caller comes back in the next one (loop_defer).
+ * TLS only: a record costs as much if it holds one byte, or none, as a client can see to. */
 ssize_t conn_read(struct conn *conn, void *data, size_t size);
 
 /* Puts bytes back, to be read first next time. False: no memory. */

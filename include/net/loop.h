@@ -56,6 +56,9 @@ void loop_stop(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
 struct reaper *loop_reaper(struct loop *loop);
 
+/* Counts the turns, so that an owner knows which part of its share of this one it has had. */
+unsigned loop_turn(const struct loop *loop);
+
 /* clock_now_ms, read once a turn. */
 int64_t loop_now_ms(struct loop *loop);
 

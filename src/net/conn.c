@@ -415,6 +415,8 @@ conn_close(struct conn *conn, enum conn_end end)
     if (end == CONN_END_CLEAN) {
         conn->flags |= FLAG_FIN_SENT; /* by close, in a moment */
         conn_shutdown(conn);
+        if (conn->ssl && (conn->flags & FLAG_WRITE_FAULT))
+            conn_tls_end(conn, true);
     } else {
         struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 

@@ -3,7 +3,8 @@
  *
  *  - reading: one recv for a whole read buffer of records (read-ahead); a drained socket answers without a
  *    system call. A conn with bytes inside OpenSSL is readable only if the last SSL_read stopped for lack
- *    of room (FLAG_MORE): half a record inside makes SSL_has_pending true, but no progress.
+ *    of room (FLAG_MORE): half a record inside makes SSL_has_pending true, but no progress. A record without
+ *    payload (KeyUpdate) comes back here, too, and counts: a peer has a share of each turn, in records.
  *  - writing: records are gathered in the thread's buffer and leave together in conn_flush. BIO_write
  *    therefore never refuses, SSL_write never has to be retried, and OpenSSL's write buffer is free
  *    between calls.
@@ -17,9 +18,13 @@
 
 #include "base/slab.h"
 #include "conn_parts.h"
+#include "net/loop.h"
 #include "net/tls.h"
 
-enum { RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH };
+enum {
+    RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
+    TURN_RECORDS = 64 /* that a peer may have read in one turn: a megabyte, or a tenth of a millisecond */
+};
 
 static _Thread_local char record[RECORD_MAX]; /* small pieces on their way into one record */
 
@@ -40,10 +45,17 @@ bio_read(BIO *bio, char *data, int size)
     ssize_t n = conn->flags & FLAG_READ ? conn_receive(conn, data, (size_t) size) : CONN_WAIT;
 
     BIO_clear_retry_flags(bio);
-    if (n == CONN_WAIT)
+    if (n == CONN_WAIT) {
+        conn->flags |= FLAG_STARVED;
         BIO_set_retry_read(bio);
+    }
     if (n == CONN_EOF) {
         conn->flags |= FLAG_FIN;
+        if (conn->state == CONN_OPEN) {
+            conn->flags |= FLAG_CUT | FLAG_STARVED;
+            BIO_set_retry_read(bio);
+            return -1;
+        }
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
     }
     return n > 0 ? (int) n : n == CONN_EOF ? 0 : -1;
@@ -112,19 +124,19 @@ forget_errors(void)
 }
 
 /* Maps OpenSSL's answer to ours. A missing close_notify is a fault: it is how a truncated message is told
- * from a complete one. */
+ * from a complete one. OpenSSL is not told of it, since it would forget the session, which may be resumed all the
+ * same (RFC 5246 section 7.2.1): clients whose network breaks are those that need it. */
 static ssize_t
 tls_fault(struct conn *conn, int result)
 {
     int error = SSL_get_error(conn->ssl, result);
 
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+    if ((error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) && !(conn->flags & FLAG_CUT))
         return CONN_WAIT;
     if (error == SSL_ERROR_ZERO_RETURN)
         return CONN_EOF;
     conn_fault(conn, FLAG_READ_FAULT, 0);
-    if (error == SSL_ERROR_SSL &&
-        ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
+    if (error == SSL_ERROR_SSL)
         conn_fault(conn, FLAG_WRITE_FAULT, 0);
     return CONN_BROKEN;
 }
@@ -145,6 +157,22 @@ conn_tls_handshake(struct conn *conn)
     conn_flush(conn);
 }
 
+/* Takes one record off the share of this turn. False: there is none left. */
+static bool
+take_share(struct conn *conn)
+{
+    uint8_t turn = (uint8_t) loop_turn(conn->loop);
+
+    if (conn->turn != turn) {
+        conn->turn = turn;
+        conn->records = TURN_RECORDS;
+    }
+    if (conn->records == 0)
+        return false;
+    conn->records--;
+    return true;
+}
+
 /* Each SSL_read gives at most one record. When OpenSSL holds nothing and the kernel has nothing, the call that
  * would only say so is saved. */
 ssize_t
@@ -156,13 +184,19 @@ conn_tls_read(struct conn *conn, char *data, size_t size)
 
     conn->flags |= FLAG_MORE;
     while (total < size && (conn->flags & FLAG_MORE)) {
+        if (!take_share(conn)) {
+            fault = CONN_LATER;
+            break;
+        }
         forget_errors();
+        conn->flags &= (uint16_t) ~FLAG_STARVED;
         result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
         if (result > 0)
             total += n;
         else
             fault = tls_fault(conn, result);
-        if (result <= 0 || (!(conn->flags & FLAG_READ) && !SSL_has_pending(conn->ssl)))
+        if (result <= 0 ? fault != CONN_WAIT || (conn->flags & FLAG_STARVED)
+                        : !(conn->flags & FLAG_READ) && !SSL_has_pending(conn->ssl))
             conn->flags &= ~(unsigned) FLAG_MORE;
     }
     if (fault == CONN_EOF)

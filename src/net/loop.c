@@ -31,6 +31,7 @@ struct loop {
     struct loop_task *tasks;        /* to run at the end of this turn, in order */
     struct loop_task **tasks_end;   /* where the next one is linked */
     struct reaper reaper;
+    unsigned turn;                  /* how many there have been */
     int64_t now_ms;                 /* since somebody asked in this turn */
     int64_t wheel_tick;             /* last tick whose slot was visited */
     struct loop_timer slots[SLOTS]; /* heads of circular lists */
@@ -226,6 +227,7 @@ loop_run(struct loop *loop)
     loop->stopped = false;
     while (!loop->stopped) {
         loop->stale = true;
+        loop->turn++;
         event_base_loop(loop->base, loop->tasks ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
         tasks_run(loop);
         reaper_run(&loop->reaper);
@@ -237,6 +239,12 @@ loop_stop(struct loop *loop)
 {
     loop->stopped = true;
     event_base_loopbreak(loop->base);
+}
+
+unsigned
+loop_turn(const struct loop *loop)
+{
+    return loop->turn;
 }
 
 struct event_base *

@@ -60,7 +60,12 @@ relay_run(struct relay *relay, struct slice lead, struct slice have, char *scrat
         if (n > 0)
             result = pass(relay, &lead, scratch, (size_t) n) ? RELAY_AGAIN : RELAY_REFUSED;
         else
-            result = n == CONN_WAIT ? RELAY_WAIT : n == CONN_EOF ? RELAY_EOF : RELAY_BROKEN;
+            result = n == CONN_WAIT ? RELAY_WAIT
+                : n == CONN_EOF     ? RELAY_EOF
+                : n == CONN_BROKEN  ? RELAY_BROKEN
+                                    : RELAY_AGAIN;
+        if (n == CONN_LATER)
+            break;
     }
     if (lead.len) {
         struct iovec piece = { (void *) (uintptr_t) lead.data, lead.len };

@@ -95,8 +95,8 @@ on_get_session(SSL *ssl, const unsigned char *id, int len, int *ret_counted)
     return tls_ring_get_session(tls->ring, id, (size_t)len);
 }
 
-/* After a fatal alert or a connection freed without close_notify sent (RFC 5246 7.2.2). The only
- * callback that SSL_free calls after it has let go of tls. */
+/* After a fatal alert (RFC 5246 section 7.2.2), and for a handshake that came to nothing: conn ends all others so that
+ * OpenSSL keeps their session. The only callback that SSL_free calls after it has let go of tls. */
 static void
 on_remove_session(SSL_CTX *context, SSL_SESSION *session)
 {

@@ -31,6 +31,7 @@ enum {
     CONNECTIONS_MAX = 32,
     HEAD_MAX = 16 * 1024,
     PATIENCE_MS = 10000, /* from accept to the end of the head; from the answer to the client's end */
+    READS_MAX = 16,      /* at one event; who sends more than a request is left unread until patience ends */
     TOKEN_MAX = 512
 };
 
@@ -404,7 +405,9 @@ on_event(void *owner)
     struct exchange *exchange = owner;
     char data[4096];
 
-    while (exchange->state != EXCHANGE_GONE && conn_can_read(&exchange->conn)) {
+    for (int reads = 0;
+         reads < READS_MAX && exchange->state != EXCHANGE_GONE && conn_can_read(&exchange->conn);
+         reads++) {
         ssize_t n = conn_read(&exchange->conn, data, sizeof data);
 
         if (n == CONN_WAIT)

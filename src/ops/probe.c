@@ -233,7 +233,7 @@ probe_read(struct probe *probe)
 
         if (n == CONN_WAIT)
             return;
-        if (n == CONN_BROKEN || (n > 0 && !buffer_append(&probe->answer, piece, (size_t) n))) {
+        if (n == CONN_BROKEN || n == CONN_LATER || (n > 0 && !buffer_append(&probe->answer, piece, (size_t) n))) {
             probe_fail(probe, CHECK_CLOSED);
             return;
         }

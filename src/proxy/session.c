@@ -100,7 +100,9 @@ lingering(struct session *session)
     while (conn_can_read(&session->conn)) {
         ssize_t n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
 
-        if (n == CONN_WAIT || (n == CONN_EOF && conn_is_blocked(&session->conn)))
+        if (n == CONN_LATER)
+            loop_defer(proxy->loop, &session->task);
+        if (n == CONN_LATER || n == CONN_WAIT || (n == CONN_EOF && conn_is_blocked(&session->conn)))
             break;
         if (n > 0)
             session->lingered += (uint64_t) n;
@@ -183,7 +185,9 @@ read_head(struct session *session)
         (session->state == SESSION_IDLE || !conn_may_hide_fault(&session->conn)))
         return false;
     n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
-    if (n == CONN_WAIT)
+    if (n == CONN_LATER)
+        loop_defer(proxy->loop, &session->task);
+    if (n == CONN_WAIT || n == CONN_LATER)
         return false;
     if (n <= 0) {
         session_end(session, CONN_END_CLEAN);

@@ -91,6 +91,8 @@ run_up(struct txn *txn, struct slice lead)
 
         if (n == CONN_EOF || n == CONN_BROKEN)
             return txn_client_gone(txn);
+        if (n == CONN_LATER)
+            loop_defer(proxy->loop, &txn->session->task);
     }
     if (conn_peer_closed(client_of(txn)) && result != RELAY_AGAIN)
         return txn_client_gone(txn);
@@ -204,7 +206,9 @@ step_await(struct txn *txn)
         if (!conn_can_read(&lease->conn) && !conn_may_hide_fault(&lease->conn))
             return WAIT;
         n = conn_read(&lease->conn, proxy->scratch, PROXY_SCRATCH);
-        if (n == CONN_WAIT)
+        if (n == CONN_LATER)
+            loop_defer(proxy->loop, &txn->session->task);
+        if (n == CONN_WAIT || n == CONN_LATER)
             return WAIT;
         if (n <= 0)
             return lease_died(txn);

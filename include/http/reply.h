@@ -16,12 +16,11 @@ struct reply {
     unsigned retry_after_s;   /* Retry-After; 0: none */
     struct slice request_id;  /* borrowed; empty: none */
     struct slice location;    /* borrowed; Location; empty: none */
-    struct slice allow;       /* borrowed; Allow, which 405 demands; empty: none */
     bool close;               /* the connection ends after this reply */
     bool to_head;             /* answers HEAD: no body, though its length is told */
 };
 
-/* Room for any reply without location and allow, whose sizes come on top. */
+/* Room for any reply without location, whose size comes on top. */
 enum { REPLY_ROOM = 512 };
 
 /* Writes status line, fields and body into buf. Returns the size, 0 if it does not fit into cap

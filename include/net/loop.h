@@ -1,9 +1,9 @@
 /*
  * loop: one thread's event loop. A turn is: wait for events, let each owner record what happened and run,
- * run the tasks that were put off, and let the reaper destroy what died.
+ * run the tasks that were put off, let the reaper destroy what died, and tell whoever sums up.
  *
- *   ┌─> epoll ──> on_event … ──> tasks put off in this turn ──> reaper ─┐
- *   └───────────────────────────────────────────────────────────────────┘
+ *   ┌─> epoll ──> on_event … ──> tasks put off in this turn ──> reaper ──> on_turn ─┐
+ *   └───────────────────────────────────────────────────────────────────────────────┘
  *
  * Timers are coarse and cheap: a wheel of 128 ms slots. Moving a deadline later is one store; the wheel
  * finds out when the old slot comes round. A timer fires up to 128 ms late and never early.
@@ -51,6 +51,10 @@ void loop_destroy(struct loop *loop);
 /* Runs turns on the calling thread until loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+
+/* Has on_turn called at the end of every turn, when all that the turn brought is done. Owner thread; before loop_run;
+ * owner is borrowed. */
+void loop_set_on_turn(struct loop *loop, void (*on_turn)(void *owner), void *owner);
 
 /* For net rooms that register descriptors. Borrowed. */
 struct event_base *loop_base(struct loop *loop);

@@ -21,7 +21,7 @@ int64_t account_waited_ms(const struct txn *txn);
 void account_handshake(const struct session *session);
 void account_handshake_failed(const struct session *session);
 
-/* How many sessions and requests there are has changed. */
+/* What there is of sessions, requests and memory at the end of a turn, from which on others see it. */
 void account_gauges(const struct proxy *proxy);
 
 #endif

@@ -26,7 +26,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -198,15 +197,9 @@ line_add_escaped(struct line *line, const char *text, enum fact_form as)
 static void
 line_add_time(struct line *line)
 {
-    int64_t wall_ms = clock_wall_ms();
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm tm;
-    char text[64];
+    char text[CLOCK_TEXT_MAX];
 
-    gmtime_r(&seconds, &tm);
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(wall_ms % 1000));
-    line_add_text(line, text);
+    line_add_text(line, clock_format(clock_wall_ms(), text));
 }
 
 static void

@@ -1,12 +1,16 @@
 /*
  * reply: the answers that casgate gives itself, because no CAS was asked or none answered.
  *
- *    HTTP/1.1 502 Bad Gateway          every reply has the same shape; only Location, Retry-After
- *    Date: ...                         and Allow come and go Content-Type: text/plain;
- *    charset=utf-8 Content-Length: 44 Cache-Control: no-store Connection: keep-alive X-Request-Id:
- *    5f0e...
+ *    HTTP/1.1 502 Bad Gateway          every reply has the same shape; only Location and
+ *    Date: ...                         Retry-After come and go
+ *    Content-Type: text/plain; charset=utf-8
+ *    Content-Length: 44
+ *    Cache-Control: no-store
+ *    Connection: keep-alive
+ *    X-Request-Id: 5f0e...
  *
- *    502 Bad Gateway request id: 5f0e...
+ *    502 Bad Gateway
+ *    request id: 5f0e...
  *
  * It refuses to decide anything: which status, whether the connection ends and where a redirect
  * leads is said by the caller (the failure table, route). It names no product and echoes nothing
@@ -77,13 +81,9 @@ reply_words(unsigned status)
         { 400, "Bad Request" },
         { 403, "Forbidden" },
         { 404, "Not Found" },
-        { 405, "Method Not Allowed" },
         { 408, "Request Timeout" },
         { 413, "Content Too Large" },
         { 414, "URI Too Long" },
-        { 417, "Expectation Failed" },
-        { 421, "Misdirected Request" },
-        { 429, "Too Many Requests" },
         { 431, "Request Header Fields Too Large" },
         { 500, "Internal Server Error" },
         { 501, "Not Implemented" },
@@ -119,7 +119,6 @@ reply_write(char *buf, size_t cap, const struct reply *reply)
     put_field(&draft, "Location", reply->location);
     if (reply->retry_after_s > 0)
         put(&draft, "Retry-After: %u\r\n", reply->retry_after_s);
-    put_field(&draft, "Allow", reply->allow);
     if (named)
         put_field(&draft, "X-Request-Id", reply->request_id);
     put(&draft, "\r\n%s", reply->to_head ? "" : text);

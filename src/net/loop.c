@@ -28,6 +28,8 @@ struct loop {
     struct event *tick;             /* owned; every LOOP_TICK_MS of loop time */
     struct event *wake;             /* owned; on wake_fd */
     void *receiver;                 /* borrowed; passed to messages */
+    void (*on_turn)(void *owner);   /* at the end of every turn; or NULL */
+    void *owner;                    /* borrowed; passed to on_turn */
     struct loop_task *tasks;        /* to run at the end of this turn, in order */
     struct loop_task **tasks_end;   /* where the next one is linked */
     struct reaper reaper;
@@ -231,6 +233,8 @@ loop_run(struct loop *loop)
         event_base_loop(loop->base, loop->tasks ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
         tasks_run(loop);
         reaper_run(&loop->reaper);
+        if (loop->on_turn)
+            loop->on_turn(loop->owner);
     }
 }
 
@@ -245,6 +249,13 @@ unsigned
 loop_turn(const struct loop *loop)
 {
     return loop->turn;
+}
+
+void
+loop_set_on_turn(struct loop *loop, void (*on_turn)(void *owner), void *owner)
+{
+    loop->on_turn = on_turn;
+    loop->owner = owner;
 }
 
 struct event_base *

@@ -9,9 +9,9 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin_parts.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 
 enum { STORY_MAX = 1024 };
@@ -115,20 +115,14 @@ story_json(const struct incident *incident)
 {
     static const char *const kinds[] = { "request", "logon", "handshake" };
     const char *server = metrics_server_label(incident->server);
-    time_t seconds = (time_t) (incident->wall_ms / 1000);
-    char story[STORY_MAX], id[17] = "", when[40];
-    struct tm tm;
-    size_t n;
+    char story[STORY_MAX], id[17] = "", when[CLOCK_TEXT_MAX];
 
     tell(incident, story, sizeof story);
-    gmtime_r(&seconds, &tm);
-    n = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(when + n, sizeof when - n, ".%03dZ", (int) (incident->wall_ms % 1000));
     if (incident->id)
         snprintf(id, sizeof id, "%016llx", (unsigned long long) incident->id);
     return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:i, s:i, s:i, s:i, s:i, "
                      "s:i, s:I, s:I, s:s}",
-        "time", when, "client", incident->client, "kind", kinds[incident->kind], "id",
+        "time", clock_format(incident->wall_ms, when), "client", incident->client, "kind", kinds[incident->kind], "id",
         id[0] ? id : NULL, "request", incident->line, "step", incident->step, "failure",
         incident->failure ? failure_row(incident->failure)->name : NULL, "protocol",
         incident->protocol < PROTOCOL_COUNT ? preset_route(incident->protocol)->key : NULL,

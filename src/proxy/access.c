@@ -9,7 +9,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -100,21 +99,6 @@ put_time(struct line *line, const char *key, const struct txn *txn, int64_t at_m
 }
 
 static void
-put_when(struct line *line)
-{
-    int64_t wall_ms = clock_wall_ms();
-    time_t seconds = (time_t) (wall_ms / 1000);
-    struct tm tm;
-    char text[40];
-    size_t n;
-
-    gmtime_r(&seconds, &tm);
-    n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof text - n, ".%03dZ", (int) (wall_ms % 1000));
-    put_pair(line, "time", text);
-}
-
-static void
 put_request(struct line *line, const struct txn *txn)
 {
     char id[17];
@@ -175,7 +159,7 @@ access_write(struct txn *txn)
     const struct config_log *log = &txn->view->config->log;
     struct addr peer = addr_unpack(&txn->session->peer);
     struct line line;
-    char address[ADDR_TEXT_MAX];
+    char address[ADDR_TEXT_MAX], when[CLOCK_TEXT_MAX];
 
     if (log->access && strcmp(log->access, "off") == 0)
         return;
@@ -186,7 +170,7 @@ access_write(struct txn *txn)
     line.len = 0;
     line.json = log->json;
     put_pair(&line, "client", addr_format(&peer, address));
-    put_when(&line);
+    put_pair(&line, "time", clock_format(clock_wall_ms(), when));
     put_request(&line, txn);
     put_pair(&line, "server", txn->server ? txn->server->name : "-");
     put_pair(&line, "hop", !txn->server ? "-" : txn->bridged ? "tls" : "plain");

@@ -9,10 +9,18 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "proxy/account.h"
 #include "proxy/incident.h"
 #include "proxy/session.h"
 
 enum { TELL_MS = 10000 }; /* between two lines about the same trouble */
+
+/* Sessions and requests come and go in many places; how many there are is told once they have. */
+static void
+on_turn(void *owner)
+{
+    account_gauges(owner);
+}
 
 bool
 proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log_ring *access,
@@ -20,6 +28,7 @@ proxy_init(struct proxy *proxy, struct loop *loop, struct view *view, struct log
 {
     *proxy = (struct proxy) { .loop = loop, .view = view, .access = access, .limits = limits };
     queue_init(&proxy->queue, loop, session_wake);
+    loop_set_on_turn(loop, on_turn, proxy);
     proxy->scratch = malloc(PROXY_SCRATCH);
     proxy->head_out = malloc(PROXY_HEAD_OUT);
     proxy->head = malloc(sizeof *proxy->head);

@@ -75,7 +75,6 @@ session_end(struct session *session, enum conn_end end)
     limits_leave(proxy, &session->place);
     reaper_add(loop_reaper(proxy->loop), &session->grave, session_destroy, session);
     proxy->session_count--;
-    account_gauges(proxy);
     if (proxy->session_count == 0 && proxy->stopping && proxy->on_empty)
         proxy->on_empty(proxy->owner);
 }
@@ -142,7 +141,6 @@ begin(struct session *session, enum failure failure)
         return;
     }
     proxy->busy_count++;
-    account_gauges(proxy);
     session_set_state(session, SESSION_BUSY);
 }
 
@@ -229,7 +227,6 @@ run_txn(struct session *session)
     keeps = txn_keeps_client(session->txn);
     cut = session->txn->flags & TXN_CUT;
     proxy->busy_count--;
-    account_gauges(proxy);
     proxy->requests++;
     txn_end(session->txn);
     session->txn = NULL;
@@ -468,7 +465,6 @@ session_create(struct proxy *proxy, enum config_listen_kind kind, int fd, const 
     proxy->sessions = session;
     proxy->session_count++;
     metrics_count(proxy->metrics, ssl ? METRIC_ACCEPTED_TLS : METRIC_ACCEPTED_PLAIN, 1);
-    account_gauges(proxy);
     session_set_state(session, ssl ? SESSION_HANDSHAKE : SESSION_IDLE);
     session_set_timer(session);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
 #include "deadline.h"
 #include "lab.h"
 #include "reply.h"
@@ -17,6 +18,7 @@ TestSuite(balance, .fini = lab_finish, .timeout = 120);
 #define HOST "Host: mail.contoso.test\r\n"
 #define BRIDGE "  bridge: {verify: same-certificate}\n"
 #define ONE_WORKER "workers: 1\n"
+#define ADMIN "admin: 127.0.0.1:0\n"
 
 /* servers: instead of those of the lab, with limits; the lab writes its own list first, so a limit is set
  * by writing the file anew. */
@@ -24,12 +26,12 @@ static struct lab *
 start_limited(unsigned servers, unsigned limit, const char *farm)
 {
     struct lab *lab = lab_start(
-        &(struct lab_options) { .servers = servers, .yaml = ONE_WORKER, .farm = farm });
+        &(struct lab_options) { .servers = servers, .yaml = ONE_WORKER ADMIN, .farm = farm });
     char path[300], *yaml = NULL;
     size_t len;
     FILE *file = open_memstream(&yaml, &len);
 
-    fprintf(file, "listen: 127.0.0.1:0\nredirect: 127.0.0.1:0\nworkers: 1\n"
+    fprintf(file, "listen: 127.0.0.1:0\nredirect: 127.0.0.1:0\n" ONE_WORKER ADMIN
         "certificate: {chain: %s, key: %s}\nfarm:\n  servers:\n", lab_file("server.pem"),
         lab_file("server.key"));
     for (unsigned s = 1; s <= servers; s++)
@@ -90,6 +92,30 @@ Test(balance, full_server_lets_a_request_wait_until_a_connection_ends)
     client_destroy(first);
     cr_expect_eq(answer(second), 200);
     client_destroy(second);
+}
+
+Test(balance, those_who_wait_are_counted_as_long_as_they_do)
+{
+    struct lab *lab = start_limited(1, 1, BRIDGE);
+    struct client *first = lab_client(lab), *second = lab_client(lab), *third = lab_client(lab);
+    char piece[16];
+
+    ask(first, "/owa/?first");
+    cr_expect_eq(answer(first), 200);
+    cr_expect_eq(admin_metric(lab, "casgate_requests_queued"), 0);
+    ask(second, "/owa/?second");
+    cr_expect_eq(client_read(second, piece, sizeof(piece), 500), -1, "it was answered at once");
+    cr_expect_eq(admin_metric(lab, "casgate_requests_queued"), 1);
+    ask(third, "/owa/?third");
+    cr_expect_eq(client_read(third, piece, sizeof(piece), 500), -1, "it was answered at once");
+    cr_expect_eq(admin_metric(lab, "casgate_requests_queued"), 2);
+    client_destroy(first);
+    cr_expect_eq(answer(second), 200);
+    cr_expect_eq(admin_metric(lab, "casgate_requests_queued"), 1);
+    client_destroy(second);
+    cr_expect_eq(answer(third), 200);
+    cr_expect_eq(admin_metric(lab, "casgate_requests_queued"), 0);
+    client_destroy(third);
 }
 
 Test(balance, wait_ends_with_503_after_its_time)

@@ -1,9 +1,12 @@
 /*
  * clock: monotonic time runs at the rate that was set, wall time does not, and setting a rate moves
- * no timer that exists. Each Criterion test is a process of its own, so a rate set here stays here.
+ * no timer that exists; a wall time as text is what the C library would make of it. Each Criterion
+ * test is a process of its own, so a rate set here stays here.
  */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -79,4 +82,39 @@ Test(clock, wall_time_ignores_the_rate)
     clock_set_rate(100000);
     cr_assert_geq(clock_wall_ms() / 1000, before_s);
     cr_assert_leq(clock_wall_ms() / 1000, time(NULL));
+}
+
+/* What the C library says of it, which must not be asked where requests are logged. */
+static const char *
+formatted_by_the_library(int64_t wall_ms)
+{
+    static char text[64];
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    size_t len;
+
+    gmtime_r(&seconds, &tm);
+    len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + len, sizeof(text) - len, ".%03dZ", (int)(wall_ms % 1000));
+    return text;
+}
+
+Test(clock, writes_every_day_up_to_the_year_9999_as_the_library_does)
+{
+    char text[CLOCK_TEXT_MAX];
+    int64_t wall_ms = 0;
+
+    for (int64_t day = 0; day < INT64_C(253402300800) / 86400; day++) {
+        /* another moment of each day: 7919 ms more than the day before, and the last one of it */
+        int64_t moments[] = { day * 86400000 + day * 7919 % 86400000, day * 86400000 + 86399999 };
+
+        for (int i = 0; i < 2; i++) {
+            wall_ms = moments[i];
+            if (strcmp(clock_format(wall_ms, text), formatted_by_the_library(wall_ms)) != 0)
+                cr_assert_fail("%s, not %s", text, formatted_by_the_library(wall_ms));
+        }
+    }
+    cr_assert_str_eq(text, "9999-12-31T23:59:59.999Z");
+    cr_assert_str_eq(clock_format(wall_ms + 1, text), "9999-12-31T23:59:59.999Z");
+    cr_assert_str_eq(clock_format(-1, text), "1970-01-01T00:00:00.000Z");
 }

@@ -300,3 +300,25 @@ Test(loop, destroys_the_dead_at_the_end_of_the_turn)
     loop_run(loop);
     cr_expect_eq(fired, 2);
 }
+
+static int fired_at_turn;
+
+static void
+on_turn(void *owner)
+{
+    fired_at_turn = fired;
+    ++*(int *)owner;
+}
+
+Test(loop, tells_that_a_turn_is_over_when_all_that_it_brought_is_done)
+{
+    int turns = 0;
+
+    wanted = 2;
+    loop_set_on_turn(loop, on_turn, &turns);
+    tasks[0].run = on_killing_task;
+    loop_defer(loop, &tasks[0]);
+    loop_run(loop);
+    cr_expect_eq(fired_at_turn, 2, "the dead were still there");
+    cr_expect_eq(turns, 1);
+}

@@ -58,10 +58,11 @@ struct conn {
     uint64_t bytes_out;            /* payload written, without TLS */
     int fd;                        /* owned while state is not CONN_CLOSED */
     int error;                     /* errno of the first fault, 0: none or not a system call's */
-    enum conn_state state;
-    uint16_t flags;                /* of conn.c: what epoll and OpenSSL have said */
+    unsigned flags;                /* of conn.c: what epoll and OpenSSL have said */
+    uint8_t state;                 /* enum conn_state */
     uint8_t turn;                  /* of the loop, when it last read records; its last eight bits */
     uint8_t records;               /* how many it may still read in that turn */
+    uint8_t idle_messages;         /* of TLS itself that have come since the last payload */
 };
 
 /* Once per process, before any thread and any other OpenSSL call: OpenSSL's record buffers come from the

@@ -3,8 +3,8 @@
  *
  *  - reading: one recv for a whole read buffer of records (read-ahead); a drained socket answers without a
  *    system call. A conn with bytes inside OpenSSL is readable only if the last SSL_read stopped for lack
- *    of room (FLAG_MORE): half a record inside makes SSL_has_pending true, but no progress. A record without
- *    payload (KeyUpdate) comes back here, too, and counts: a peer has a share of each turn, in records.
+ *    of room (FLAG_MORE): half a record inside makes SSL_has_pending true, but no progress. A peer has a share of
+ *    each turn, in records, however little they hold; and whose KeyUpdates and tickets do not end is left.
  *  - writing: records are gathered in the thread's buffer and leave together in conn_flush. BIO_write
  *    therefore never refuses, SSL_write never has to be retried, and OpenSSL's write buffer is free
  *    between calls.
@@ -23,7 +23,8 @@
 
 enum {
     RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
-    TURN_RECORDS = 64 /* that a peer may have read in one turn: a megabyte, or a tenth of a millisecond */
+    TURN_RECORDS = 64,    /* that a peer may have read in one turn: a megabyte, or a tenth of a millisecond */
+    IDLE_MESSAGES_MAX = 32 /* that may come between two pieces of payload */
 };
 
 static _Thread_local char record[RECORD_MAX]; /* small pieces on their way into one record */
@@ -42,17 +43,17 @@ static int
 bio_read(BIO *bio, char *data, int size)
 {
     struct conn *conn = BIO_get_data(bio);
-    ssize_t n = conn->flags & FLAG_READ ? conn_receive(conn, data, (size_t) size) : CONN_WAIT;
+    ssize_t n = CONN_BROKEN;
 
     BIO_clear_retry_flags(bio);
-    if (n == CONN_WAIT) {
-        conn->flags |= FLAG_STARVED;
+    if (!(conn->flags & FLAG_READ_FAULT))
+        n = conn->flags & FLAG_READ ? conn_receive(conn, data, (size_t) size) : CONN_WAIT;
+    if (n == CONN_WAIT)
         BIO_set_retry_read(bio);
-    }
     if (n == CONN_EOF) {
         conn->flags |= FLAG_FIN;
         if (conn->state == CONN_OPEN) {
-            conn->flags |= FLAG_CUT | FLAG_STARVED;
+            conn->flags |= FLAG_CUT;
             BIO_set_retry_read(bio);
             return -1;
         }
@@ -101,6 +102,18 @@ conn_setup(void)
         BIO_meth_set_read(bio_method, bio_read) && BIO_meth_set_ctrl(bio_method, bio_ctrl);
 }
 
+/* OpenSSL works off any number of messages that hold no payload in one SSL_read, and each costs as much as a small
+ * request. Honest peers send a few tickets, and a KeyUpdate after millions of records. */
+static void
+on_message(int written, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+    struct conn *conn = arg;
+
+    if (!written && type == SSL3_RT_HANDSHAKE && conn->state == CONN_OPEN &&
+        conn->idle_messages++ == IDLE_MESSAGES_MAX)
+        conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
+}
+
 bool
 conn_tls_attach(struct conn *conn, struct ssl_st *ssl)
 {
@@ -111,6 +124,8 @@ conn_tls_attach(struct conn *conn, struct ssl_st *ssl)
     BIO_set_data(bio, conn);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
+    SSL_set_msg_callback(ssl, on_message);
+    SSL_set_msg_callback_arg(ssl, conn);
     conn->ssl = ssl;
     return true;
 }
@@ -189,14 +204,13 @@ conn_tls_read(struct conn *conn, char *data, size_t size)
             break;
         }
         forget_errors();
-        conn->flags &= (uint16_t) ~FLAG_STARVED;
         result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
-        if (result > 0)
+        if (result > 0) {
             total += n;
-        else
+            conn->idle_messages = 0;
+        } else
             fault = tls_fault(conn, result);
-        if (result <= 0 ? fault != CONN_WAIT || (conn->flags & FLAG_STARVED)
-                        : !(conn->flags & FLAG_READ) && !SSL_has_pending(conn->ssl))
+        if (result <= 0 || (!(conn->flags & FLAG_READ) && !SSL_has_pending(conn->ssl)))
             conn->flags &= ~(unsigned) FLAG_MORE;
     }
     if (fault == CONN_EOF)

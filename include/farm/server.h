@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "farm/health.h"
 #include "farm/pace.h"
+#include "farm/trouble.h"
 
 struct server {
     atomic_uint refs;                    /* counted */
@@ -27,6 +28,7 @@ struct server {
     health_word words[PROTOCOL_COUNT];   /* health and orders */
     _Atomic int64_t open_since_ms[PROTOCOL_COUNT]; /* clock time of its last return; 0: was never away */
     atomic_uint blames[PROTOCOL_COUNT];  /* failures before a request was sent, all workers */
+    struct trouble_track troubles[TROUBLE_COUNT];  /* what the log was told of it */
     struct health_track tracks[PROTOCOL_COUNT];    /* of the control thread alone */
     unsigned long long opened_seen;      /* of `opened`, at the last look at blames; likewise */
     bool is_known;                       /* has been in force; of the control thread alone */

@@ -8,7 +8,8 @@
  * A probe takes the way that requests take: plain, or TLS with the farm's own trust, so that it fails where
  * they would. It is HTTP/1.1 with Connection: close and reads up to 64 KiB; up is only 200 with "200 OK" in the
  * body. What the answer means for the server is not decided here but in farm/health, where passive signals end
- * too: a timer takes in what the workers have blamed a server for.
+ * too: a timer takes in what the workers have blamed a server for, and has the log told how often they have found
+ * the same (farm/trouble).
  *
  * First probes are spread over a second, later ones drift apart by their jitter, and no more than AT_ONCE run
  * at a time, so that thousands of pairs neither bunch nor take all descriptors.
@@ -31,7 +32,7 @@
 enum {
     AT_ONCE = 256,          /* probes under way */
     FIRST_MS = 1000,        /* first probes are spread over so long */
-    PASSIVE_MS = 250,       /* how often blames are taken in */
+    PASSIVE_MS = 250,       /* how often blames and troubles are taken in */
     ANSWER_MAX = 64 * 1024, /* bytes of an answer */
     NAME_MAX_LEN = 255      /* bytes of the name that a server gives itself */
 };
@@ -58,7 +59,7 @@ struct probes {
     struct probe *all;             /* owned; count */
     struct probe *ready, **ready_end; /* first come, first served */
     struct head *head;             /* owned; the head being looked at */
-    struct loop_timer passive;     /* takes in blames */
+    struct loop_timer passive;     /* takes in blames and troubles */
     size_t count;
     unsigned running;              /* CONNECTING or ASKED */
     uint32_t seed;                 /* of the jitter */
@@ -367,8 +368,11 @@ on_passive(struct loop_timer *timer)
     for (size_t f = 0; f < probes->view->config->farm_count; f++) {
         const struct farm *farm = probes->view->farms[f];
 
-        for (size_t m = 0; m < farm->count && farm->config->health.enabled; m++)
-            health_take_blames(farm, m, clock_now_ms());
+        for (size_t m = 0; m < farm->count; m++) {
+            if (farm->config->health.enabled)
+                health_take_blames(farm, m, clock_now_ms());
+            trouble_tell_rest(farm->members[m].server, clock_now_ms());
+        }
     }
     loop_timer_set(probes->loop, timer, PASSIVE_MS);
 }

@@ -21,6 +21,7 @@
 #include "base/slab.h"
 #include "farm/balance.h"
 #include "http/reply.h"
+#include "net/tls.h"
 #include "proxy/access.h"
 #include "proxy/account.h"
 #include "proxy/limits.h"
@@ -70,17 +71,33 @@ txn_release_lease(struct txn *txn, bool reusable)
         session_close_lease(txn->session, lease);
 }
 
+/* Of a bridge it is also said what TLS has to say: the row's words are the same for every reason. */
+static void
+tell_unreached(struct txn *txn, enum failure failure, const char *then)
+{
+    bool by_tls = failure == FAIL_BRIDGE_HANDSHAKE || failure == FAIL_BRIDGE_TRUST;
+
+    if (!trouble_is_news(txn->server, (enum trouble) failure, now_ms(txn)))
+        return;
+    log_fact(LOG_LEVEL_WARNING, "txn", "%016llx: %s (%s)%s%s; %s", (unsigned long long) txn->id,
+        failure_row(failure)->words, txn->server->name, by_tls ? ": " : "",
+        by_tls ? tls_connect_error(txn->lease->conn.ssl) : "", then);
+}
+
 /* Before a byte has left, another server may do. */
 static bool
-try_elsewhere(struct txn *txn, const struct failure_row *row)
+try_elsewhere(struct txn *txn, enum failure failure)
 {
+    const struct failure_row *row = failure_row(failure);
+    bool may;
+
     if (row->retry != ELSEWHERE || txn->step != TXN_LEASE || txn->member < 0)
         return false;
     txn->tried |= UINT64_C(1) << txn->member;
-    if (!balance_has(txn->farm, txn->protocol, txn->tried))
+    may = balance_has(txn->farm, txn->protocol, txn->tried);
+    tell_unreached(txn, failure, may ? "trying another server" : "there is no other to try");
+    if (!may)
         return false;
-    log_fact(LOG_LEVEL_WARNING, "txn", "%016llx: %s (%s); trying another server",
-        (unsigned long long) txn->id, row->words, txn->server->name);
     metrics_count(proxy_of(txn)->metrics, METRIC_RETRIES, 1);
     txn_release_lease(txn, false);
     txn->step = TXN_PICK;
@@ -105,7 +122,7 @@ txn_fail(struct txn *txn, enum failure failure)
 
     if (row->blame == COUNTS && txn->step == TXN_LEASE)
         server_blame(txn->server, txn->protocol);
-    if (txn->step == TXN_FINISH || try_elsewhere(txn, row))
+    if (txn->step == TXN_FINISH || try_elsewhere(txn, failure))
         return;
     txn->failure = failure;
     txn->failed_step = txn->step;
@@ -333,6 +350,8 @@ txn_deadline(const struct txn *txn, enum failure *ret_failure)
 void
 txn_look(struct txn *txn)
 {
+    enum trouble trouble;
+
     conn_may_hide_fault(client_of(txn));
     if (!(txn->flags & TXN_LOOKED))
         trim_request(txn);
@@ -341,11 +360,11 @@ txn_look(struct txn *txn)
         now_ms(txn) < after(txn->heard_ms, txn->limits->stall_alarm_ms))
         return;
     txn->flags |= TXN_STALLED;
-    log_fact(LOG_LEVEL_WARNING, "txn",
-        "%016llx: %s, %s: a response has begun and stands still for %lld s: %s (stall-alarm)",
-        (unsigned long long) txn->id, preset_route(txn->protocol)->key, txn->server->name,
-        (long long) (now_ms(txn) - txn->heard_ms) / 1000,
-        conn_is_blocked(client_of(txn)) ? "the client takes no more" : "the server is silent");
+    trouble = conn_is_blocked(client_of(txn)) ? TROUBLE_SLOW_CLIENT : TROUBLE_SILENT;
+    if (trouble_is_news(txn->server, trouble, now_ms(txn)))
+        log_fact(LOG_LEVEL_WARNING, "txn", "%016llx: %s, %s: %s (stall-alarm, after %lld s)",
+            (unsigned long long) txn->id, preset_route(txn->protocol)->key, txn->server->name,
+            trouble_words(trouble), (long long) (now_ms(txn) - txn->heard_ms) / 1000);
 }
 
 bool

@@ -12,14 +12,11 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/log.h"
 #include "farm/balance.h"
 #include "http/forward.h"
 #include "proxy/auth.h"
 #include "proxy/limits.h"
 #include "txn_parts.h"
-
-enum { HTTP_SYS_HEAD = 16 * 1024 /* what http.sys takes by default: KB 820129 */ };
 
 /* --- step 5: route ------------------------------------------------------------------------------- */
 
@@ -60,10 +57,6 @@ write_request(struct txn *txn, const struct head *head, const struct route *rout
 
     if (size == 0)
         return FAIL_HEAD_TOO_LARGE;
-    if (size > HTTP_SYS_HEAD)
-        log_fact(LOG_LEVEL_WARNING, "txn",
-            "%016llx: request head of %zu bytes exceeds the 16 KiB that http.sys takes by default",
-            (unsigned long long) txn->id, size);
     return txn_keep_request(txn, proxy->head_out, size, head->method, route->target) ? FAIL_NONE
                                                                                 : FAIL_NO_MEMORY;
 }
@@ -295,8 +288,6 @@ step_lease(struct txn *txn)
         return WAIT;
     if (conn->state == CONN_CONNECTING)
         return txn_failed(txn, open_failure(conn->error));
-    log_fact(LOG_LEVEL_WARNING, "bridge", "%s: TLS handshake failed: %s", txn->server->name,
-        tls_connect_error(conn->ssl));
     return txn_failed(txn, tls_is_untrusted(conn->ssl) ? FAIL_BRIDGE_TRUST : FAIL_BRIDGE_HANDSHAKE);
 }
 

@@ -18,8 +18,9 @@
 #include "txn_parts.h"
 
 enum {
-    INTERIM_MAX = 64,     /* 1xx responses to one request */
-    AHEAD_MAX = 16 * 1024 /* bytes of a next request taken in while this one runs */
+    INTERIM_MAX = 64,         /* 1xx responses to one request */
+    AHEAD_MAX = 16 * 1024,    /* bytes of a next request taken in while this one runs */
+    HTTP_SYS_HEAD = 16 * 1024 /* what http.sys takes by default: KB 820129 */
 };
 
 static bool
@@ -97,6 +98,15 @@ run_up(struct txn *txn, struct slice lead)
     return NEXT;
 }
 
+static void
+tell_of_long_head(struct txn *txn)
+{
+    if (trouble_is_news(txn->server, TROUBLE_LONG_HEAD, now_ms(txn)))
+        log_fact(LOG_LEVEL_WARNING, "txn", "%016llx: %s (%s): %u bytes",
+            (unsigned long long) txn->id, trouble_words(TROUBLE_LONG_HEAD), txn->server->name,
+            txn->request_size);
+}
+
 enum verdict
 step_send(struct txn *txn)
 {
@@ -110,6 +120,8 @@ step_send(struct txn *txn)
     txn->up.from = txn->down.to = client_of(txn);
     txn->up.to = txn->down.from = &lease->conn;
     txn->sent_ms = now_ms(txn);
+    if (txn->request_size > HTTP_SYS_HEAD)
+        tell_of_long_head(txn);
     txn->step = TXN_AWAIT;
     run_up(txn, (struct slice) { txn->request, txn->request_size });
     return AGAIN;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
 #include "deadline.h"
 #include "lab.h"
 #include "reply.h"
@@ -126,6 +127,82 @@ Test(failover, new_clients_are_spread_over_the_farm)
             cr_expect_eq(seen[k], 3, "%s: cas%d got %u of 12", balances[i], k, seen[k]);
         for (int k = 0; k < 12; k++)
             client_destroy(clients[k]);
+        lab_finish();
+    }
+}
+
+/* Reads facts with the words until they stand for so many requests: one, or as many as a fact counts. Returns how
+ * many they stand for; no more come within a while if those are too few. */
+static unsigned
+told_of(struct lab *lab, const char *words, unsigned requests, unsigned *ret_lines)
+{
+    size_t from = 0;
+    unsigned told = 0;
+
+    *ret_lines = 0;
+    while (told < requests) {
+        char *line = process_find_line(lab_casgate(lab), PROCESS_STDERR, words, from, SOON_MS, &from);
+        unsigned more = 1;
+
+        if (!line)
+            break;
+        sscanf(strstr(line, words) + strlen(words), ": %u more", &more);
+        told += more;
+        ++*ret_lines;
+        free(line);
+    }
+    return told;
+}
+
+/* Every request over a connection of its own, so that half of them meet the sick server first. Returns how many
+ * went elsewhere. */
+static unsigned
+ask_often(struct lab *lab, const char *target, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct client *client = lab_client(lab);
+        char *server = server_of(lab, client, target);
+
+        cr_expect_str_eq(server, "cas2");
+        free(server);
+        client_destroy(client);
+    }
+    return (unsigned) admin_metric(lab, "casgate_retries_total");
+}
+
+Test(failover, a_sick_server_is_one_line_a_second_that_counts_the_rest)
+{
+    static const struct {
+        bool refuses; /* else it shows a certificate that nobody trusts */
+        const char *target, *words;
+    } rows[] = {
+        { true, "/owa/", "server refused the connection (cas1)" },
+        { false, "/EWS/mrsproxy.svc", "server's certificate is not trusted (cas1)" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct lab *lab = admin_lab(&(struct lab_options) { .farm = LAB_UNPROBED
+            "  balance: round-robin\n" });
+        int64_t began = now_ms();
+        char *key = strdup(lab_file("cas.key")), *first;
+        unsigned lines, told, elsewhere;
+
+        if (rows[i].refuses)
+            sim_command(lab_sim(lab), "cas1 refuse");
+        else
+            sim_command(lab_sim(lab), "cas1 cert %s %s", lab_file("cas.pem"), key);
+        elsewhere = ask_often(lab, rows[i].target, 24);
+        cr_expect_geq(elsewhere, 8, "%s", rows[i].target);
+        first = lab_fact(lab, rows[i].words);
+        cr_expect(strstr(first, "; trying another server"), "%s", first);
+        free(first);
+        free(key);
+        /* nothing more is found: what is still held back comes by itself */
+        told = told_of(lab, rows[i].words, elsewhere, &lines);
+        cr_expect_eq(told, elsewhere, "%s: %u told of, %u went elsewhere", rows[i].target, told,
+            elsewhere);
+        cr_expect_leq(lines, 2 + (now_ms() - began) / 1000, "%s: %u lines in %d ms", rows[i].target,
+            lines, (int) (now_ms() - began));
         lab_finish();
     }
 }

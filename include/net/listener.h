@@ -24,14 +24,15 @@ enum {
  * updated. False with one sentence in error; no socket is left open. */
 bool listener_open(struct addr *addr, size_t count, int *ret_fds, char *error, size_t error_size);
 
-/* Starts accepting. on_accept owns the descriptor; it is called with the peer's address. When descriptors
- * run out, accepting pauses and is tried again every LISTENER_PAUSE_MS; on_shortage is called at each attempt and may
- * free some. NULL: no memory. */
+/* Starts accepting. on_accept owns the descriptor; it is called with the peer's address. When somebody waits who
+ * cannot be accepted, since descriptors have run out or the gate is shut, accepting pauses and is tried again every
+ * LISTENER_PAUSE_MS; on_wait is called at each such attempt, with accept4's error, or 0 when the gate was shut, and may
+ * make room. NULL: no memory. */
 struct listener *listener_start(struct loop *loop, int fd,
     void (*on_accept)(void *owner, void *tag, int fd, const struct addr *peer),
-    void (*on_shortage)(void *owner), void *owner, void *tag);
+    void (*on_wait)(void *owner, int error), void *owner, void *tag);
 
-/* Asks before each accept. When may_accept says no, accepting pauses as it does without descriptors, and who
+/* Asks before each accept, also when nobody may be left to be accepted: may_accept only looks. While it says no, who
  * connects waits in the kernel's queue. NULL: always. */
 void listener_set_gate(struct listener *listener, bool (*may_accept)(void *owner));
 

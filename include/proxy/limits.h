@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "net/loop.h"
 
 struct limits;
 struct limits_address;
@@ -32,9 +33,13 @@ enum limits_cause {
     LIMITS_CAUSE_COUNT
 };
 
-/* When a worker last said so. The counts are metrics. */
+/* What a worker's log has said. The counts are metrics. An episode, in which there was no room again and again, is
+ * over when there has been some for a while. */
 struct limits_told {
-    int64_t ms[LIMITS_CAUSE_COUNT]; /* loop time of the last fact about it; 0: none yet */
+    struct loop_timer quiet;        /* runs during an episode: when it will be over */
+    int64_t since_ms, last_ms;      /* loop times: there was no room, in this episode, first and last */
+    int64_t refused_ms;             /* loop time of the last fact about a refusal; 0: none yet */
+    unsigned causes;                /* bit n: cause n has been told in this episode */
 };
 
 /* One client connection's place. A zeroed place is nobody's. */
@@ -54,9 +59,13 @@ void limits_destroy(struct limits *limits);
 /* What `limits.connections: auto` means. */
 unsigned limits_auto_connections(const struct limits *limits);
 
-/* Is there room for one more client in this worker? If not, counts and tells why; if for want of descriptors, idle
- * leases are given back. Workers look and then take, so each may overshoot the common limit by one. */
-bool limits_has_room(struct proxy *proxy);
+/* Is there room for one more client in this worker? Workers look and then take, so each may overshoot the common
+ * limit by one. */
+bool limits_has_room(const struct proxy *proxy);
+
+/* A client waits, since there was no room for it or, `refused`, the kernel had no descriptor or memory. Counts and
+ * tells why; if it is for want of these, idle leases are given back. */
+void limits_keep_waiting(struct proxy *proxy, bool refused);
 
 /* Takes a place for a client. False: its address has as many as it may; counted and told. IPv6 clients count by
  * their /64, of which one subscriber has at least one. */
@@ -67,8 +76,8 @@ void limits_leave(struct proxy *proxy, struct limits_place *place);
 void limits_lease_opened(struct proxy *proxy);
 void limits_lease_closed(struct proxy *proxy);
 
-/* Counts a cause and, at most every ten seconds, says so in a fact. */
-void limits_note(struct proxy *proxy, enum limits_cause cause, const struct addr *peer);
+/* There was no room for want of descriptors, for a client or a lease. Counts it and, once an episode, says so. */
+void limits_note_shortage(struct proxy *proxy);
 
 /* The smallest number of bytes a second that applies to this request's body; 0: none does. Never on routes that
  * are streams or wait for a person's device (preset_route.body_rate). */

@@ -31,7 +31,7 @@ struct proxy {
     struct view *view;          /* counted; the newest configuration */
     struct log_ring *access;    /* borrowed; where access lines go */
     struct limits *limits;      /* borrowed; the process's counts of clients */
-    struct limits_told limits_told; /* when the log last said that somebody waits or was refused */
+    struct limits_told limits_told; /* what the log has said of those who wait or were refused */
     struct metrics_shard *metrics; /* owned; this worker's counters */
     struct incident_ring *incidents; /* owned; what went wrong lately */
     struct session *sessions;   /* all that live, newest first */

@@ -1,9 +1,11 @@
 /*
- * listener: accept4 in batches, and patience when descriptors run out.
+ * listener: accept4 in batches, and patience when nobody can be accepted.
  *
  * Options that accepted sockets inherit on Linux (TCP_NODELAY, keep-alive) are set on the listening socket,
  * which saves five system calls per connection. The socket is level-triggered: what a batch leaves in the
- * queue is reported again in the next turn, after the connections that live have had theirs.
+ * queue is reported again in the next turn, after the connections that live have had theirs. That somebody waits is
+ * only known at the beginning of a batch: accept4 fails for want of a descriptor whether or not anybody is there. So
+ * a batch that ends for want of room says nothing, and the next one, if there is one, says it.
  */
 #include "net/listener.h"
 
@@ -24,7 +26,7 @@ struct listener {
     struct event event;       /* registered while accepting */
     struct loop_timer resume; /* runs while accepting pauses */
     void (*on_accept)(void *owner, void *tag, int fd, const struct addr *peer);
-    void (*on_shortage)(void *owner);
+    void (*on_wait)(void *owner, int error);
     bool (*may_accept)(void *owner); /* or NULL */
     void *owner;              /* borrowed */
     void *tag;                /* borrowed; tells the owner which listener */
@@ -94,38 +96,48 @@ listener_resume(struct loop_timer *timer)
     event_add(&listener->event, NULL);
 }
 
+enum outcome { ACCEPTED, NOBODY, NO_ROOM };
+
+/* *ret_error is accept4's when there was no room for want of descriptors or memory, 0 when the gate was shut. */
+static enum outcome
+accept_one(struct listener *listener, int fd, int *ret_error)
+{
+    struct addr peer = { .len = sizeof peer.u };
+    int accepted;
+
+    *ret_error = 0;
+    if (listener->may_accept && !listener->may_accept(listener->owner))
+        return NO_ROOM;
+    accepted = accept4(fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) {
+        listener->on_accept(listener->owner, listener->tag, accepted, &peer);
+        return ACCEPTED;
+    }
+    *ret_error = errno;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        return NO_ROOM;
+    return errno == ECONNABORTED || errno == EINTR ? ACCEPTED : NOBODY; /* the next one may be there */
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct listener *listener = arg;
+    int error;
+    enum outcome outcome = accept_one(listener, fd, &error);
 
-    for (int n = 0; n < LISTENER_BATCH; n++) {
-        struct addr peer = { .len = sizeof peer.u };
-        int accepted;
-
-        if (listener->may_accept && !listener->may_accept(listener->owner)) {
-            listener_pause(listener);
-            return;
-        }
-        accepted = accept4(fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (accepted >= 0) {
-            listener->on_accept(listener->owner, listener->tag, accepted, &peer);
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            listener_pause(listener);
-            listener->on_shortage(listener->owner);
-            return;
-        }
-        if (errno != ECONNABORTED && errno != EINTR)
-            return;
+    if (outcome == NO_ROOM) {
+        listener_pause(listener);
+        listener->on_wait(listener->owner, error);
     }
+    for (int n = 1; n < LISTENER_BATCH && outcome == ACCEPTED; n++)
+        outcome = accept_one(listener, fd, &error);
 }
 
 struct listener *
 listener_start(struct loop *loop, int fd,
     void (*on_accept)(void *owner, void *tag, int fd, const struct addr *peer),
-    void (*on_shortage)(void *owner), void *owner, void *tag)
+    void (*on_wait)(void *owner, int error), void *owner, void *tag)
 {
     struct listener *listener = calloc(1, sizeof *listener);
 
@@ -133,7 +145,7 @@ listener_start(struct loop *loop, int fd,
         return NULL;
     listener->loop = loop;
     listener->on_accept = on_accept;
-    listener->on_shortage = on_shortage;
+    listener->on_wait = on_wait;
     listener->owner = owner;
     listener->tag = tag;
     listener->resume.fire = listener_resume;

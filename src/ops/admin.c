@@ -442,7 +442,7 @@ on_accept(void *owner, void *tag, int fd, const struct addr *peer)
 /* --- listening ------------------------------------------------------------------------------------ */
 
 static void
-on_shortage(void *owner)
+on_wait(void *owner, int error)
 {
 }
 
@@ -495,7 +495,7 @@ admin_listen(struct admin *admin, const struct addr *wanted, char *error, size_t
 
     if (fd < 0)
         return false;
-    listener = listener_start(admin->world->loop, fd, on_accept, on_shortage, admin, NULL);
+    listener = listener_start(admin->world->loop, fd, on_accept, on_wait, admin, NULL);
     if (!listener) {
         snprintf(error, error_size, "no memory for the admin listener");
         close(fd);

@@ -83,12 +83,11 @@ on_accept(void *owner, void *tag, int fd, const struct addr *peer)
 }
 
 static void
-on_shortage(void *owner)
+on_wait(void *owner, int error)
 {
     struct worker *worker = owner;
 
-    limits_note(&worker->proxy, LIMITS_DESCRIPTORS, NULL);
-    proxy_give_back(&worker->proxy, PROXY_GIVE_BACK);
+    limits_keep_waiting(&worker->proxy, error != 0);
 }
 
 static bool
@@ -107,7 +106,7 @@ door_open(struct worker *worker, int fd, enum config_listen_kind kind)
     if (door) {
         *door = (struct door) { worker->doors, NULL, fd, kind };
         door->listener =
-            listener_start(worker->loop, fd, on_accept, on_shortage, worker, door);
+            listener_start(worker->loop, fd, on_accept, on_wait, worker, door);
     }
     if (door && door->listener) {
         listener_set_gate(door->listener, may_accept);

@@ -13,6 +13,9 @@
  * network for ten seconds has earned them with what it sent before, and one byte a second, for hours and on a
  * thousand connections, is found out after twenty.
  *
+ * What is told are episodes, not single clients: at a limit people come and go all the time, and the log should say
+ * when that began and when it was over.
+ *
  * Called by the worker (accept), the session (enter and leave) and the transaction (body).
  */
 #include "proxy/limits.h"
@@ -28,7 +31,8 @@
 
 enum {
     STRIPES = 64,
-    TELL_EVERY_MS = 10000,
+    TELL_EVERY_MS = 10000,  /* between two lines about refusals */
+    QUIET_MS = 5000,        /* an episode is over when there has been room for so long */
     RESERVE = 64,           /* descriptors for files, names, the admin listener */
     RESERVE_PER_WORKER = 8, /* epoll, wake-up, listeners */
     LEAST = 16              /* auto is never less */
@@ -95,18 +99,8 @@ limits_auto_connections(const struct limits *limits)
 
 /* --- telling ------------------------------------------------------------------------------------- */
 
-static const char *const cause_words[LIMITS_CAUSE_COUNT] = {
-    [LIMITS_CONNECTIONS] = "limits.connections is reached; new clients wait",
-    [LIMITS_CONNECTIONS_PER_WORKER] =
-        "limits.connections-per-worker is reached; new clients of this worker wait",
-    [LIMITS_CONNECTIONS_PER_ADDRESS] =
-        "limits.connections-per-address is reached; further ones are closed",
-    [LIMITS_DESCRIPTORS] =
-        "descriptors or memory are short; new clients wait, idle server connections are given back",
-};
-
-void
-limits_note(struct proxy *proxy, enum limits_cause cause, const struct addr *peer)
+static void
+count_cause(struct proxy *proxy, enum limits_cause cause)
 {
     static const enum metrics_word words[LIMITS_CAUSE_COUNT] = {
         [LIMITS_CONNECTIONS] = METRIC_LIMIT_ALL,
@@ -114,17 +108,73 @@ limits_note(struct proxy *proxy, enum limits_cause cause, const struct addr *pee
         [LIMITS_CONNECTIONS_PER_ADDRESS] = METRIC_LIMIT_ADDRESS,
         [LIMITS_DESCRIPTORS] = METRIC_LIMIT_DESCRIPTORS,
     };
-    int64_t *told_ms = &proxy->limits_told.ms[cause];
+
+    metrics_count(proxy->metrics, words[cause], 1);
+}
+
+/* Nobody is waiting: who waits is noted every LISTENER_PAUSE_MS. */
+static void
+on_quiet(struct loop_timer *timer)
+{
+    struct proxy *proxy =
+        (struct proxy *) (void *) ((char *) timer - offsetof(struct proxy, limits_told.quiet));
+    struct limits_told *told = &proxy->limits_told;
+    int64_t lasted_ms = told->last_ms - told->since_ms;
+
+    told->causes = 0;
+    log_fact(LOG_LEVEL_NOTICE, "limits",
+        "there is room for everybody again; there was none for %lld.%lld s (%u connections in this worker)",
+        (long long) lasted_ms / 1000, (long long) lasted_ms % 1000 / 100, proxy->session_count);
+}
+
+/* There was no room: counts it, and says so if it is new in this episode. */
+static void
+note(struct proxy *proxy, enum limits_cause cause)
+{
+    static const char *const words[LIMITS_CAUSE_COUNT] = {
+        [LIMITS_CONNECTIONS] = "limits.connections is reached; new clients wait",
+        [LIMITS_CONNECTIONS_PER_WORKER] =
+            "limits.connections-per-worker is reached; new clients of this worker wait",
+        [LIMITS_DESCRIPTORS] = "descriptors or memory are short; idle server connections are given back, "
+                               "new clients wait if that is not enough",
+    };
+    struct limits_told *told = &proxy->limits_told;
+    bool known = told->causes >> cause & 1;
+
+    count_cause(proxy, cause);
+    told->last_ms = loop_now_ms(proxy->loop);
+    if (!told->causes)
+        told->since_ms = told->last_ms;
+    told->causes |= 1u << cause;
+    told->quiet.fire = on_quiet;
+    loop_timer_set(proxy->loop, &told->quiet, QUIET_MS);
+    if (!known)
+        log_fact(LOG_LEVEL_WARNING, "limits", "%s (%u connections in this worker)", words[cause],
+            proxy->session_count);
+}
+
+void
+limits_note_shortage(struct proxy *proxy)
+{
+    note(proxy, LIMITS_DESCRIPTORS);
+}
+
+/* Every so often, with the address of the moment: each is a case of its own. */
+static void
+note_refused(struct proxy *proxy, const struct addr *peer)
+{
+    int64_t *told_ms = &proxy->limits_told.refused_ms;
     int64_t now_ms = loop_now_ms(proxy->loop);
     char text[ADDR_TEXT_MAX];
 
-    metrics_count(proxy->metrics, words[cause], 1);
+    count_cause(proxy, LIMITS_CONNECTIONS_PER_ADDRESS);
     if (*told_ms && now_ms - *told_ms < TELL_EVERY_MS)
         return;
     *told_ms = now_ms;
-    log_fact(LOG_LEVEL_WARNING, "limits", "%s%s%s (%u connections in this worker)",
-        peer ? addr_format_host(peer, text) : "", peer ? ": " : "", cause_words[cause],
-        proxy->session_count);
+    log_fact(LOG_LEVEL_WARNING, "limits",
+        "%s: limits.connections-per-address is reached; further ones are closed (%u connections in "
+        "this worker)",
+        addr_format_host(peer, text), proxy->session_count);
 }
 
 /* --- connections --------------------------------------------------------------------------------- */
@@ -143,25 +193,37 @@ is_short(const struct limits *limits)
         limits->descriptors - limits->descriptors / 8;
 }
 
-bool
-limits_has_room(struct proxy *proxy)
+/* Which limit leaves no room for one more; LIMITS_CAUSE_COUNT: none. */
+static enum limits_cause
+limit_reached(const struct proxy *proxy)
 {
     const struct config_limits *config = &proxy->view->config->limits;
-    struct limits *limits = proxy->limits;
+    const struct limits *limits = proxy->limits;
     unsigned all = config->connections ? config->connections : limits->auto_connections;
 
-    if (count(&limits->connections) >= all) {
-        limits_note(proxy, LIMITS_CONNECTIONS, NULL);
-    } else if (config->connections_per_worker &&
-        proxy->session_count >= config->connections_per_worker) {
-        limits_note(proxy, LIMITS_CONNECTIONS_PER_WORKER, NULL);
-    } else if (is_short(limits)) {
-        limits_note(proxy, LIMITS_DESCRIPTORS, NULL);
+    if (count(&limits->connections) >= all)
+        return LIMITS_CONNECTIONS;
+    if (config->connections_per_worker && proxy->session_count >= config->connections_per_worker)
+        return LIMITS_CONNECTIONS_PER_WORKER;
+    return is_short(limits) ? LIMITS_DESCRIPTORS : LIMITS_CAUSE_COUNT;
+}
+
+bool
+limits_has_room(const struct proxy *proxy)
+{
+    return limit_reached(proxy) == LIMITS_CAUSE_COUNT;
+}
+
+void
+limits_keep_waiting(struct proxy *proxy, bool refused)
+{
+    enum limits_cause cause = refused ? LIMITS_DESCRIPTORS : limit_reached(proxy);
+
+    if (cause == LIMITS_CAUSE_COUNT)
+        return; /* another worker's client has just left */
+    note(proxy, cause);
+    if (cause == LIMITS_DESCRIPTORS)
         proxy_give_back(proxy, PROXY_GIVE_BACK);
-    } else {
-        return true;
-    }
-    return false;
 }
 
 void
@@ -251,7 +313,7 @@ limits_enter(struct proxy *proxy, const struct addr *peer, struct limits_place *
     *ret_place = (struct limits_place) { 0 };
     if (most && key_of(peer, &key) &&
         !(ret_place->address = address_enter(proxy->limits, &key, most))) {
-        limits_note(proxy, LIMITS_CONNECTIONS_PER_ADDRESS, peer);
+        note_refused(proxy, peer);
         return false;
     }
     ret_place->taken = true;

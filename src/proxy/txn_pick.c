@@ -183,7 +183,7 @@ open_lease(struct txn *txn, int member)
     if (lease || (errno != EMFILE && errno != ENFILE) ||
         proxy_give_back(session->proxy, PROXY_GIVE_BACK) == 0)
         return lease;
-    limits_note(session->proxy, LIMITS_DESCRIPTORS, NULL);
+    limits_note_shortage(session->proxy);
     return session_open_lease(session, txn->view, txn->farm, member, rate, txn->bridged);
 }
 

@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,23 +84,49 @@ first_byte(int fd, int64_t timeout_ms)
     return recv(fd, &byte, 1, 0) == 1 ? byte : 0;
 }
 
-/* Who comes over the limit waits and is served when somebody leaves. */
+/* Everything that casgate had to say so far can be read: this is said after it. */
+static void
+hear_out(struct lab *lab)
+{
+    process_signal(lab_casgate(lab), SIGUSR1);
+    free(lab_fact(lab, "log: reopened"));
+}
+
+static unsigned
+facts_with(struct lab *lab, const char *text)
+{
+    char *facts = process_output(lab_casgate(lab), PROCESS_STDERR, NULL);
+    unsigned count = 0;
+
+    for (const char *at = facts; (at = strstr(at, text)); at += strlen(text))
+        count++;
+    free(facts);
+    return count;
+}
+
+/* Who comes over the limit waits and is served when somebody leaves. That is said, once; not when the limit is
+ * reached and nobody waits. */
 static void
 expect_waiting(const char *yaml, const char *fact)
 {
-    struct lab *lab = lab_start(&(struct lab_options) { .yaml = yaml });
+    struct lab *lab = lab_start(&(struct lab_options) {
+        .yaml = yaml, .farm = LAB_UNPROBED, .clock_rate = "10" });
     int fds[3];
 
     for (int i = 0; i < 2; i++) {
         fds[i] = connect_silently(lab_redirect_port(lab));
         cr_assert_eq(first_byte(fds[i], SOON_MS), 'H', "%s: client %d", yaml, i);
     }
+    hear_out(lab);
+    cr_expect_eq(facts_with(lab, fact), 0, "%s: it was said though nobody waited", yaml);
     fds[2] = connect_silently(lab_redirect_port(lab));
     cr_expect_eq(first_byte(fds[2], 300), -1, "%s: the third client was served or refused", yaml);
     free(lab_fact(lab, fact));
     close(fds[0]);
     cr_expect(deadline_poll(fds[2], POLLIN, deadline_in(SOON_MS)), "%s: nobody took the free place",
         yaml);
+    free(lab_fact(lab, "there is room for everybody again"));
+    cr_expect_eq(facts_with(lab, fact), 1, "%s: it was said more than once", yaml);
     close(fds[1]);
     close(fds[2]);
 }

@@ -83,9 +83,9 @@ class_push(int c, void *memory)
 void *
 slab_borrow(size_t size, size_t *ret_size)
 {
-    int c = class_for(size);
+    int c = pooling ? class_for(size) : -1;
 
-    if (c < 0 || !pooling) {
+    if (c < 0) {
         *ret_size = size;
         return malloc(size);
     }
@@ -96,9 +96,9 @@ slab_borrow(size_t size, size_t *ret_size)
 void
 slab_return(void *block, size_t size)
 {
-    int c = class_for(size);
+    int c = pooling ? class_for(size) : -1;
 
-    if (block && pooling && c >= 0 && class_size[c] == size)
+    if (block && c >= 0 && class_size[c] == size)
         class_push(c, block);
     else
         free(block);

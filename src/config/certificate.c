@@ -89,7 +89,8 @@ bool
 certificate_bag_init(struct certificate_bag *bag, const char *path, bool with_legacy, char *error,
     size_t error_size)
 {
-    *bag = (struct certificate_bag) { .path = path, .error = error, .error_size = error_size };
+    *bag = (struct certificate_bag) {
+        .path = path, .chain_path = path, .error = error, .error_size = error_size };
     bag->library = OSSL_LIB_CTX_new();
     bag->certificates = sk_X509_new_null();
     if (bag->library) {
@@ -311,7 +312,7 @@ take_all(struct certificate *certificate, struct certificate_bag *bag, X509 *lea
     return der_of(&certificate->leaf, leaf) && der_of_key(&certificate->key, bag->key) &&
         EVP_Q_digest(bag->library, "SHA256", NULL, certificate->leaf.data, certificate->leaf.len,
             certificate->fingerprint, NULL) &&
-        take_names(certificate, leaf) && take_chain(certificate, bag->certificates, leaf);
+        take_names(certificate, leaf);
 }
 
 static X509 *
@@ -323,10 +324,18 @@ leaf_of_key(struct certificate_bag *bag)
     return NULL;
 }
 
+/* What is wrong with the certificates themselves, not with their key. */
+static void
+fail_chain(struct certificate_bag *bag, const char *sentence)
+{
+    bag->path = bag->chain_path;
+    certificate_bag_fail(bag, "%s (OpenSSL: %s)", sentence, certificate_openssl_reason());
+}
+
 struct certificate *
 certificate_assemble(struct certificate_bag *bag)
 {
-    struct certificate *certificate;
+    struct certificate *certificate = NULL;
     X509 *leaf;
 
     if (sk_X509_num(bag->certificates) == 0)
@@ -340,13 +349,13 @@ certificate_assemble(struct certificate_bag *bag)
         certificate_bag_fail(bag, "the private key does not belong to the certificate");
     else if (!(certificate = OPENSSL_zalloc(sizeof *certificate)))
         certificate_bag_fail(bag, "out of memory");
-    else if (take_all(certificate, bag, leaf))
+    else if (!take_all(certificate, bag, leaf))
+        fail_chain(bag, "cannot be taken over");
+    else if (!take_chain(certificate, bag->certificates, leaf))
+        fail_chain(bag, "an issuer's public key cannot be read");
+    else
         return certificate;
-    else {
-        certificate_bag_fail(bag, "cannot be taken over (OpenSSL: %s)",
-            certificate_openssl_reason());
-        certificate_destroy(certificate);
-    }
+    certificate_destroy(certificate);
     return NULL;
 }
 

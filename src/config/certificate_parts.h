@@ -22,7 +22,8 @@ struct certificate_bag {
     STACK_OF(X509) *certificates; /* owned, as found */
     EVP_PKEY *key;               /* owned; the first key found, NULL if none */
     size_t key_count;            /* keys found, whether kept or not */
-    const char *path;            /* borrowed; the file's name, for sentences */
+    const char *path;            /* borrowed; the file being read, for sentences */
+    const char *chain_path;      /* borrowed; the file that the certificates are from, likewise */
     char *error;                 /* borrowed; where the sentence goes */
     size_t error_size;           /* bytes of error */
 };

@@ -136,8 +136,9 @@ serve_page(struct exchange *exchange)
     struct text text;
 
     text_open(&text);
-    if (!status || !text.out || getrandom(random, sizeof random, 0) != sizeof random ||
-        !query_get(request->query, "part", part, sizeof part)) {
+    if (!query_get(request->query, "part", part, sizeof part)) {
+        exchange_error(exchange, 400, "the page has one part, main");
+    } else if (!status || !text.out || getrandom(random, sizeof random, 0) != sizeof random) {
         exchange_error(exchange, 503, "the page cannot be made");
     } else {
         for (size_t i = 0; i < sizeof random; i++)

@@ -205,6 +205,10 @@ conn_tls_read(struct conn *conn, char *data, size_t size)
         }
         forget_errors();
         result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
+        if (result > 0 && (conn->flags & FLAG_READ_FAULT)) {
+            fault = CONN_BROKEN; /* what stands behind messages that did not end is not wanted */
+            break;
+        }
         if (result > 0) {
             total += n;
             conn->idle_messages = 0;

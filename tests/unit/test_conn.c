@@ -1,8 +1,9 @@
 /*
- * conn: how much of a turn one peer gets, and what it may do with TLS itself. The peer is an OpenSSL client on a
- * thread of its own, at the other end of a socket pair.
+ * conn: how much of a turn one peer gets, what it may do with TLS itself, and what is left of it when its network
+ * breaks. The peer is an OpenSSL client on a thread of its own, at the other end of a socket pair.
  */
 #include <criterion/criterion.h>
+#include <event2/util.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -17,9 +18,10 @@ TestSuite(conn, .timeout = 30);
 
 enum { BYTES = 300, WAIT_US = 50000 };
 
-/* What the client does after its handshake. */
-struct client {
-    SSL *ssl;          /* borrowed */
+/* What the client does after its handshake; then it is gone without a word. */
+struct visitor {
+    SSL *ssl;          /* owned */
+    int fd;            /* owned */
     int key_updates;   /* first; one record each */
     int bytes;         /* then; one record each */
 };
@@ -33,25 +35,24 @@ static struct {
     unsigned turn;        /* in which some came last */
     unsigned of_turn;     /* how many of them came in that one */
     unsigned most;        /* how many came in one turn */
-    bool waited;
     ssize_t last;         /* result of the last conn_read */
+    bool waited;
 } ours;
 
 static void *
-run_client(void *arg)
+run_visitor(void *arg)
 {
-    struct client *client = arg;
+    struct visitor *visitor = arg;
+    bool goes_on;
 
     signal(SIGPIPE, SIG_IGN);
-    if (SSL_connect(client->ssl) != 1)
-        return NULL;
-    for (int i = 0; i < client->key_updates; i++)
-        if (SSL_key_update(client->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
-            SSL_do_handshake(client->ssl) != 1)
-            return NULL;
-    for (int i = 0; i < client->bytes; i++)
-        if (SSL_write(client->ssl, "x", 1) != 1)
-            return NULL;
+    goes_on = SSL_connect(visitor->ssl) == 1;
+    for (int i = 0; goes_on && i < visitor->key_updates; i++)
+        goes_on = SSL_key_update(visitor->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+            SSL_do_handshake(visitor->ssl) == 1;
+    for (int i = 0; goes_on && i < visitor->bytes; i++)
+        goes_on = SSL_write(visitor->ssl, "x", 1) == 1;
+    shutdown(visitor->fd, SHUT_WR);
     return NULL;
 }
 
@@ -75,7 +76,7 @@ on_event(void *owner)
     }
     if (ours.last == CONN_LATER)
         loop_defer(ours.loop, &ours.task);
-    if (ours.last == CONN_BROKEN || ours.bytes == BYTES)
+    if (ours.last == CONN_BROKEN)
         loop_stop(ours.loop);
 }
 
@@ -85,59 +86,116 @@ on_task(struct loop_task *task)
     on_event(NULL);
 }
 
-/* Until all bytes have come, or the connection has ended. */
+/* Until the connection has ended. */
 static void
-meet(int key_updates, int bytes)
+meet(struct tls *tls, struct visitor visitor)
 {
-    struct tls_ring *ring = tls_ring_create();
-    SSL_CTX *context = stranger(TLS1_3_VERSION, NULL);
-    struct client client = { .key_updates = key_updates, .bytes = bytes };
-    struct house house;
-    struct worker worker;
     pthread_t thread;
     int fds[2];
 
     memset(&ours, 0, sizeof ours);
-    conn_setup();
-    house_init(&house, "server");
-    worker_init(&worker, ring, &house);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     cr_assert_eq(evutil_make_socket_nonblocking(fds[0]), 0);
     ours.loop = loop_create(NULL);
     ours.task.run = on_task;
-    cr_assert(conn_accept(&ours.conn, ours.loop, fds[0], tls_accept(worker.tls), on_event, NULL));
-    client.ssl = client_of(context, NULL, NULL);
-    SSL_set_fd(client.ssl, fds[1]);
-    pthread_create(&thread, NULL, run_client, &client);
+    cr_assert(conn_accept(&ours.conn, ours.loop, fds[0], tls_accept(tls), on_event, NULL));
+    visitor.fd = fds[1];
+    SSL_set_fd(visitor.ssl, visitor.fd);
+    pthread_create(&thread, NULL, run_visitor, &visitor);
     loop_run(ours.loop);
     conn_close(&ours.conn, CONN_END_CLEAN);
     pthread_join(thread, NULL);
-    SSL_free(client.ssl);
-    close(fds[1]);
+    SSL_set_quiet_shutdown(visitor.ssl, 1); /* or its own OpenSSL would forget the session */
+    SSL_shutdown(visitor.ssl);
+    SSL_free(visitor.ssl);
+    close(visitor.fd);
     loop_cancel(ours.loop, &ours.task);
     loop_destroy(ours.loop);
-    worker_finish(&worker);
-    SSL_CTX_free(context);
-    house_finish(&house);
-    tls_ring_destroy(ring);
+}
+
+/* --- the world of each test ----------------------------------------------------------------------- */
+
+static struct {
+    struct tls_ring *ring;
+    struct house house;
+    struct worker worker;
+    SSL_CTX *context;
+} world;
+
+static void
+begin(int version)
+{
+    conn_setup();
+    world.ring = tls_ring_create();
+    world.context = stranger(version, NULL);
+    house_init(&world.house, "server");
+    worker_init(&world.worker, world.ring, &world.house);
+}
+
+static void
+end(void)
+{
+    worker_finish(&world.worker);
+    SSL_CTX_free(world.context);
+    house_finish(&world.house);
+    tls_ring_destroy(world.ring);
+}
+
+static SSL *
+newcomer(SSL_SESSION *session)
+{
+    return client_of(world.context, NULL, session);
 }
 
 Test(conn, a_peer_has_a_share_of_each_turn_however_little_its_records_hold)
 {
-    meet(0, BYTES);
+    begin(TLS1_3_VERSION);
+    meet(world.worker.tls, (struct visitor) { .ssl = newcomer(NULL), .bytes = BYTES });
     cr_expect_eq(ours.bytes, BYTES);
     cr_expect_leq(ours.most, 64, "%u records in one turn", ours.most);
+    end();
 }
 
 Test(conn, some_key_updates_are_followed)
 {
-    meet(20, BYTES);
+    begin(TLS1_3_VERSION);
+    meet(world.worker.tls,
+        (struct visitor) { .ssl = newcomer(NULL), .key_updates = 20, .bytes = BYTES });
     cr_expect_eq(ours.bytes, BYTES);
+    end();
 }
 
 Test(conn, a_peer_whose_key_updates_do_not_end_is_left)
 {
-    meet(200, BYTES);
+    begin(TLS1_3_VERSION);
+    meet(world.worker.tls,
+        (struct visitor) { .ssl = newcomer(NULL), .key_updates = 200, .bytes = BYTES });
     cr_expect_eq(ours.last, CONN_BROKEN);
     cr_expect_eq(ours.bytes, 0);
+    end();
+}
+
+/* Clients without tickets, which the session cache is for. */
+Test(conn, a_session_is_kept_when_its_clients_network_breaks)
+{
+    SSL *first, *second;
+    SSL_SESSION *session;
+
+    begin(TLS1_2_VERSION);
+    SSL_CTX_set_options(world.context, SSL_OP_NO_TICKET);
+    first = newcomer(NULL);
+    SSL_up_ref(first);
+    meet(world.worker.tls, (struct visitor) { .ssl = first, .bytes = 1 });
+    cr_expect_eq(ours.last, CONN_BROKEN, "a missing close_notify is a fault");
+    session = SSL_get1_session(first);
+    cr_assert(session);
+    SSL_free(first);
+    second = newcomer(session);
+    SSL_up_ref(second);
+    meet(world.worker.tls, (struct visitor) { .ssl = second, .bytes = 1 });
+    cr_expect_eq(ours.bytes, 1);
+    cr_expect(SSL_session_reused(second), "the session was forgotten");
+    SSL_free(second);
+    SSL_SESSION_free(session);
+    end();
 }

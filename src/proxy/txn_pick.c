@@ -231,10 +231,13 @@ wait_for_room(struct txn *txn)
     return WAIT;
 }
 
-/* A server in maintenance gives up a lease as soon as nothing is in flight on it. */
+/* A server in maintenance gives up a lease as soon as nothing is in flight on it. What cannot be repeated should not
+ * be sent to a server that is gone: a reset right behind the last answer was not told, and is looked for. */
 static bool
 may_go_on(struct txn *txn, struct lease *lease)
 {
+    if (!(txn->flags & TXN_REPEATABLE))
+        conn_may_hide_fault(&lease->conn);
     return orders_of(server_word(lease->server, txn->protocol)) != ORDERS_MAINTENANCE &&
         lease_is_sound(lease);
 }

@@ -3,9 +3,11 @@
  * request has left; afterwards nothing is ever repeated behind the client's back.
  */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admin.h"
 #include "deadline.h"
@@ -78,6 +80,35 @@ Test(failover, a_post_that_a_server_has_seen_is_never_repeated)
     cr_expect(client_read_exactly(client, answer, 12, SOON_MS));
     cr_expect_str_eq(answer, "HTTP/1.1 502");
     cr_expect_eq(sim_count(lab_sim(lab), "request", "/mapi/emsmdb/"), 1);
+    client_destroy(client);
+}
+
+/* The reset comes right behind the last answer, before casgate looks: epoll tells of both at once. */
+Test(failover, a_post_is_not_sent_to_a_server_that_went_with_its_last_answer)
+{
+    struct lab *lab = lab_start(NULL);
+    struct client *client = lab_client(lab);
+    pid_t casgate = process_pid(lab_casgate(lab));
+    char status[13] = "", rest[4096];
+
+    client_print(client, "POST /owa/ HTTP/1.1\r\n" HOST "X-Sim: status=200 size=1 delay=300\r\n"
+        "Content-Length: 4\r\n\r\nbody");
+    json_decref(sim_wait_event(lab_sim(lab), "body", "\"at\":\"end\"", SOON_MS));
+    kill(casgate, SIGSTOP);
+    json_decref(sim_wait_event(lab_sim(lab), "response", "\"status\":200", SOON_MS));
+    usleep(50000); /* the answer is on its way */
+    sim_command(lab_sim(lab), "cas1 kill");
+    sim_command(lab_sim(lab), "cas2 kill");
+    kill(casgate, SIGCONT);
+    for (int i = 0; i < 2; i++) {
+        cr_expect(client_read_exactly(client, status, 12, SOON_MS), "answer %d", i);
+        cr_expect_str_eq(status, "HTTP/1.1 200", "answer %d", i);
+        while (client_read(client, rest, sizeof(rest), 200) > 0)
+            continue;
+        if (i == 0)
+            client_print(client, "POST /owa/ HTTP/1.1\r\n" HOST "X-Sim: status=200 size=1\r\n"
+                "Content-Length: 4\r\n\r\nbody");
+    }
     client_destroy(client);
 }
 

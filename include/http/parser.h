@@ -50,6 +50,14 @@ enum head_scan_result { HEAD_PARTIAL, HEAD_WHOLE, HEAD_REFUSED };
 enum head_scan_result head_scan(struct head_scan *scan, const struct head_limits *limits,
     const char *data, size_t len, size_t *ret_size, enum failure *ret_failure);
 
+/* Has any byte of the head been seen? Not as long as nothing but whole empty lines have come: whoever forgets these
+ * begins again with a zeroed scan. */
+static inline bool
+head_scan_has_begun(const struct head_scan *scan)
+{
+    return scan->lines || scan->offset > scan->line;
+}
+
 /* Parses a whole request head. FAIL_NONE, or why it is refused: every message whose length or host could be
  * understood in two ways is (RFC 9112 section 6.3, RFC 9110 section 7.2). */
 enum failure parse_request(const char *data, size_t size, const struct head_limits *limits,

@@ -26,7 +26,6 @@
 
 enum {
     LINGER_MAX = 16 * 1024 * 1024, /* bytes dropped while LINGER */
-    EMPTY_LINES_MAX = 4,
     TURN_MAX = 16 /* requests of one client in one turn of the loop: its neighbours want theirs, too */
 };
 
@@ -114,19 +113,6 @@ lingering(struct session *session)
         session_end(session, CONN_END_CLEAN);
 }
 
-/* Empty lines before a request line are skipped (RFC 9112 2.2). */
-static struct slice
-skip_empty_lines(struct slice bytes)
-{
-    for (int n = 0; n < EMPTY_LINES_MAX && bytes.len >= 2 && bytes.data[0] == '\r' &&
-         bytes.data[1] == '\n';
-         n++) {
-        bytes.data += 2;
-        bytes.len -= 2;
-    }
-    return bytes;
-}
-
 /* A head is whole or refused: step 4. */
 static void
 begin(struct session *session, enum failure failure)
@@ -192,10 +178,6 @@ read_head(struct session *session)
         return false;
     }
     bytes = (struct slice) { proxy->scratch, (size_t) n };
-    if (session->state == SESSION_IDLE)
-        bytes = skip_empty_lines(bytes);
-    if (!bytes.len)
-        return true;
     if (session->state == SESSION_HEAD) {
         if (!buffer_append(&session->head, bytes.data, bytes.len)) {
             session_end(session, CONN_END_RESET);
@@ -206,6 +188,10 @@ read_head(struct session *session)
     if (take_head(session, bytes))
         return true;
     if (session->state == SESSION_IDLE) {
+        if (!head_scan_has_begun(&session->scan)) {
+            session->scan = (struct head_scan) { 0 };
+            return true;
+        }
         session_set_state(session, SESSION_HEAD);
         if (!buffer_append(&session->head, bytes.data, bytes.len))
             session_end(session, CONN_END_RESET);

@@ -14,6 +14,7 @@ import glob
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ import time
 
 BENCH = os.path.dirname(os.path.realpath(__file__))
 CERTS = os.path.join(os.path.dirname(BENCH), 'certs', 'lab')
+PATIENCE_S = 60     # for one step of a load, which takes a second or two
 TICK_NS = 1_000_000_000 // os.sysconf('SC_CLK_TCK')
 
 
@@ -178,6 +180,8 @@ class Proxy(Process):
 class Direct:
     """What the farm itself answers, without a proxy: the zero of added latency."""
 
+    name = 'direct'
+
     def __init__(self, lab):
         self.port = lab.farm.ports['tls1']
 
@@ -198,9 +202,11 @@ class Load:
                                         *map(str, arguments)], lab.client_cores, lab.directory,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.line() != 'ready\n':
-            self.process.complain(f'of {work} failed')
+            self.process.complain(f'of {work} by {proxies[0].name} failed')
 
     def line(self):
+        if not select.select([self.process.popen.stdout], [], [], PATIENCE_S)[0]:
+            self.process.complain(f'waits for {self.proxies[0].name} for {PATIENCE_S} s')
         return self.process.popen.stdout.readline()
 
     def run(self):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "channels.h"
 #include "deadline.h"
@@ -190,6 +191,10 @@ Test(health, probe_is_the_request_that_it_should_be)
     cr_expect_str_eq(event_text(event, "target"), "/EWS/healthcheck.htm");
     json_decref(event);
     cr_expect_eq(sim_count(lab_sim(lab), "request", "powershell"), 0, "it is not published");
+    /* two ask for the page of EWS, and which of them came was not told above */
+    for (int64_t deadline = deadline_in(SOON_MS);
+         sim_count(lab_sim(lab), "request", "healthcheck") < 9 && deadline_left(deadline) > 0;)
+        usleep(10000);
     cr_expect_geq(sim_count(lab_sim(lab), "request", "healthcheck"), 9);
     if (!lab_is_sanitized()) /* a probe that a sanitizer makes late may be sent anew */
         cr_expect_eq(sim_count(lab_sim(lab), "request", "healthcheck"), 9);

@@ -52,13 +52,9 @@ void tls_forget_keys(struct tls *tls);
 
 /* A server-side SSL in accept state, without BIOs; owned by the caller (SSL_free). SNI picks the
  * certificate by name (exact, then wildcard by one label), certificates[0] for none or no match; ALPN
- * answers http/1.1 and nothing else; renegotiation and compression are off; SSL_MODE_RELEASE_BUFFERS,
- * read-ahead on. NULL: no memory. */
+ * answers http/1.1 and nothing else; renegotiation and compression are off; one session ticket (TLS 1.3)
+ * is sent; SSL_MODE_RELEASE_BUFFERS, read-ahead on. NULL: no memory. */
 struct ssl_st *tls_accept(struct tls *tls);
-
-/* Gives a TLS 1.3 client its one session ticket together with what is written next: alone it would cost a segment
- * and a system call. Once per connection, after the handshake, right before a write. Others have theirs, or none. */
-void tls_give_ticket(struct ssl_st *ssl);
 
 /* A client-side SSL in connect state towards one CAS of a farm (index into config->farms and its
  * servers), without BIOs; owned by the caller. Offers a session that an earlier connection to the same

@@ -18,8 +18,7 @@ enum {
     FLAG_SHUT = 128,       /* conn_shutdown was called */
     FLAG_FIN_SENT = 256,   /* and all that waited has left */
     FLAG_SHORT = 512,      /* the last recv gave less than was asked for */
-    FLAG_TICKET = 1024,    /* the next bytes take the session ticket along */
-    FLAG_CUT = 2048,       /* FIN, where a close_notify was due */
+    FLAG_CUT = 1024,       /* FIN, where a close_notify was due */
 
     /* A fault of this machine's (no memory): the peer knows nothing of it, so no event will ever tell. Who
      * reads finds it at once. */

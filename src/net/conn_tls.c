@@ -19,7 +19,6 @@
 #include "base/slab.h"
 #include "conn_parts.h"
 #include "net/loop.h"
-#include "net/tls.h"
 
 enum {
     RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
@@ -165,8 +164,7 @@ conn_tls_handshake(struct conn *conn)
     result = SSL_do_handshake(conn->ssl);
     if (result == 1) {
         conn->state = CONN_OPEN;
-        /* the first request may have come with the last message */
-        conn->flags |= FLAG_MORE | FLAG_TICKET;
+        conn->flags |= FLAG_MORE; /* the first request may have come with the last message */
     } else if (tls_fault(conn, result) != CONN_WAIT)
         conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
     conn_flush(conn);
@@ -245,10 +243,6 @@ conn_tls_write(struct conn *conn, const struct iovec *pieces, int count)
 {
     size_t filled = 0;
 
-    if (conn->flags & FLAG_TICKET) {
-        conn->flags &= ~(unsigned) FLAG_TICKET;
-        tls_give_ticket(conn->ssl);
-    }
     for (int p = 0; p < count; p++) {
         const char *data = pieces[p].iov_base;
         size_t len = pieces[p].iov_len;

@@ -115,11 +115,8 @@ pair_shake(struct pair *pair)
         client = client || SSL_do_handshake(pair->client) == 1;
         server = server || SSL_do_handshake(pair->server) == 1;
     }
-    if (client && server) {
-        tls_give_ticket(pair->server);
-        SSL_do_handshake(pair->server);
+    if (client && server)
         SSL_read(pair->client, &byte, 1);
-    }
     return client && server;
 }
 

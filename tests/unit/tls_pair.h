@@ -63,7 +63,7 @@ struct pair {
 /* Takes both ends over. */
 void pair_join(struct pair *pair, SSL *client, SSL *server);
 
-/* Shakes hands; then the client gets its session ticket of TLS 1.3, as with a first answer. Returns success. */
+/* Shakes hands; then the client reads once, for the session ticket of TLS 1.3. Returns success. */
 bool pair_shake(struct pair *pair);
 
 /* As by reset. */

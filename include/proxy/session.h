@@ -81,6 +81,10 @@ unsigned session_give_back(struct session *session);
 /* For txn: a lease's or the client's event may have moved a deadline. */
 void session_set_timer(struct session *session);
 
+/* Reads from the client or from a lease of this session into the proxy's scratch space. As conn_read, but CONN_LATER
+ * has become CONN_WAIT: the session comes back in the next turn by itself. */
+ssize_t session_read(struct session *session, struct conn *conn);
+
 /* For txn: opens a lease of this session; rate as lease_open. NULL: errno says why. */
 struct lease *session_open_lease(struct session *session, struct view *view, struct farm *farm,
     int member, double rate, bool bridged);

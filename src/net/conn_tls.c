@@ -47,18 +47,15 @@ bio_read(BIO *bio, char *data, int size)
     BIO_clear_retry_flags(bio);
     if (!(conn->flags & FLAG_READ_FAULT))
         n = conn->flags & FLAG_READ ? conn_receive(conn, data, (size_t) size) : CONN_WAIT;
-    if (n == CONN_WAIT)
-        BIO_set_retry_read(bio);
-    if (n == CONN_EOF) {
-        conn->flags |= FLAG_FIN;
-        if (conn->state == CONN_OPEN) {
-            conn->flags |= FLAG_CUT;
-            BIO_set_retry_read(bio);
-            return -1;
-        }
+    if (n == CONN_EOF)
+        conn->flags |= conn->state == CONN_OPEN ? FLAG_FIN | FLAG_CUT : FLAG_FIN;
+    if (n == CONN_EOF && !(conn->flags & FLAG_CUT)) {
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+        return 0;
     }
-    return n > 0 ? (int) n : n == CONN_EOF ? 0 : -1;
+    if (n == CONN_WAIT || n == CONN_EOF)
+        BIO_set_retry_read(bio);
+    return n > 0 ? (int) n : -1;
 }
 
 static long

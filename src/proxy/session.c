@@ -78,6 +78,17 @@ session_end(struct session *session, enum conn_end end)
         proxy->on_empty(proxy->owner);
 }
 
+ssize_t
+session_read(struct session *session, struct conn *conn)
+{
+    ssize_t n = conn_read(conn, session->proxy->scratch, PROXY_SCRATCH);
+
+    if (n != CONN_LATER)
+        return n;
+    loop_defer(session->proxy->loop, &session->task);
+    return CONN_WAIT;
+}
+
 /* Closes our side and waits for the client's: an immediate close with unread bytes would reset the
  * connection, and the client would lose the answer (RFC 9112 9.6). A client that has ended its side may still be
  * taking the answer. */
@@ -93,14 +104,10 @@ session_linger(struct session *session)
 static void
 lingering(struct session *session)
 {
-    struct proxy *proxy = session->proxy;
-
     while (conn_can_read(&session->conn)) {
-        ssize_t n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
+        ssize_t n = session_read(session, &session->conn);
 
-        if (n == CONN_LATER)
-            loop_defer(proxy->loop, &session->task);
-        if (n == CONN_LATER || n == CONN_WAIT || (n == CONN_EOF && conn_is_blocked(&session->conn)))
+        if (n == CONN_WAIT || (n == CONN_EOF && conn_is_blocked(&session->conn)))
             break;
         if (n > 0)
             session->lingered += (uint64_t) n;
@@ -168,10 +175,8 @@ read_head(struct session *session)
     if (!conn_can_read(&session->conn) &&
         (session->state == SESSION_IDLE || !conn_may_hide_fault(&session->conn)))
         return false;
-    n = conn_read(&session->conn, proxy->scratch, PROXY_SCRATCH);
-    if (n == CONN_LATER)
-        loop_defer(proxy->loop, &session->task);
-    if (n == CONN_WAIT || n == CONN_LATER)
+    n = session_read(session, &session->conn);
+    if (n == CONN_WAIT)
         return false;
     if (n <= 0) {
         session_end(session, CONN_END_CLEAN);

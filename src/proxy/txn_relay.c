@@ -217,10 +217,8 @@ step_await(struct txn *txn)
 
         if (!conn_can_read(&lease->conn) && !conn_may_hide_fault(&lease->conn))
             return WAIT;
-        n = conn_read(&lease->conn, proxy->scratch, PROXY_SCRATCH);
-        if (n == CONN_LATER)
-            loop_defer(proxy->loop, &txn->session->task);
-        if (n == CONN_WAIT || n == CONN_LATER)
+        n = session_read(txn->session, &lease->conn);
+        if (n == CONN_WAIT)
             return WAIT;
         if (n <= 0)
             return lease_died(txn);

@@ -18,6 +18,8 @@
 
 /* A loopback listener that serves a number of connections: handshake, one line, close_notify. */
 struct stall {
+    struct tls_ring *ring; /* owned */
+    struct house house;
     struct worker worker;
     int fd;       /* listening */
     int visitors; /* how many to serve */
@@ -46,6 +48,23 @@ serve(void *arg)
         close(fd);
     }
     return NULL;
+}
+
+static void
+stall_open(struct stall *stall, int visitors)
+{
+    stall->visitors = visitors;
+    stall->ring = tls_ring_create();
+    house_init(&stall->house, "server");
+    worker_init(&stall->worker, stall->ring, &stall->house);
+}
+
+static void
+stall_close(struct stall *stall)
+{
+    worker_finish(&stall->worker);
+    house_finish(&stall->house);
+    tls_ring_destroy(stall->ring);
 }
 
 /* Runs s_client against a listener of our own; returns its output, valid until the next call. */
@@ -82,32 +101,24 @@ s_client(struct stall *stall, const char *options)
 
 Test(tls, a_real_s_client_verifies_the_chain_and_gets_http11)
 {
-    struct tls_ring *ring = tls_ring_create();
-    struct stall stall = { .visitors = 1 };
-    struct house house;
+    struct stall stall;
     const char *output;
 
-    house_init(&house, "server");
-    worker_init(&stall.worker, ring, &house);
+    stall_open(&stall, 1);
     output = s_client(&stall, "-servername mail.contoso.test -alpn h2,http/1.1 "
                               "-verify_hostname mail.contoso.test -ign_eof");
     cr_assert(strstr(output, "Verify return code: 0 (ok)"), "%s", output);
     cr_assert(strstr(output, "ALPN protocol: http/1.1"), "%s", output);
     cr_assert(strstr(output, "TLSv1.3, Cipher is TLS_AES_"), "%s", output);
-    worker_finish(&stall.worker);
-    house_finish(&house);
-    tls_ring_destroy(ring);
+    stall_close(&stall);
 }
 
 Test(tls, a_real_s_client_resumes_with_and_without_tickets)
 {
     static const char *const options[] = { "-tls1_2 -reconnect", "-tls1_2 -no_ticket -reconnect" };
-    struct tls_ring *ring = tls_ring_create();
-    struct stall stall = { .visitors = 6 };
-    struct house house;
+    struct stall stall;
 
-    house_init(&house, "server");
-    worker_init(&stall.worker, ring, &house);
+    stall_open(&stall, 6);
     for (size_t i = 0; i < 2; i++) {
         const char *output = s_client(&stall, options[i]);
         int reused = 0;
@@ -116,23 +127,16 @@ Test(tls, a_real_s_client_resumes_with_and_without_tickets)
             reused++;
         cr_assert_eq(reused, 5, "%s: %d\n%s", options[i], reused, output);
     }
-    worker_finish(&stall.worker);
-    house_finish(&house);
-    tls_ring_destroy(ring);
+    stall_close(&stall);
 }
 
 Test(tls, a_real_s_client_with_an_old_version_is_refused)
 {
-    struct tls_ring *ring = tls_ring_create();
-    struct stall stall = { .visitors = 1 };
-    struct house house;
+    struct stall stall;
     const char *output;
 
-    house_init(&house, "server");
-    worker_init(&stall.worker, ring, &house);
+    stall_open(&stall, 1);
     output = s_client(&stall, "-tls1_1 -cipher ALL:@SECLEVEL=0");
     cr_assert(strstr(output, "alert protocol version"), "%s", output);
-    worker_finish(&stall.worker);
-    house_finish(&house);
-    tls_ring_destroy(ring);
+    stall_close(&stall);
 }

@@ -50,12 +50,18 @@ enum head_scan_result { HEAD_PARTIAL, HEAD_WHOLE, HEAD_REFUSED };
 enum head_scan_result head_scan(struct head_scan *scan, const struct head_limits *limits,
     const char *data, size_t len, size_t *ret_size, enum failure *ret_failure);
 
-/* Has any byte of the head been seen? Not as long as nothing but whole empty lines have come: whoever forgets these
- * begins again with a zeroed scan. */
+/* Has any byte of the head been seen? Not as long as nothing but whole empty lines have come: these need not be kept. */
 static inline bool
 head_scan_has_begun(const struct head_scan *scan)
 {
     return scan->lines || scan->offset > scan->line;
+}
+
+/* The bytes looked at, whole empty lines, are dropped: the next call has what comes behind them. They still count. */
+static inline void
+head_scan_drop(struct head_scan *scan)
+{
+    *scan = (struct head_scan) { .empty = scan->empty };
 }
 
 /* Parses a whole request head. FAIL_NONE, or why it is refused: every message whose length or host could be

@@ -194,7 +194,7 @@ read_head(struct session *session)
         return true;
     if (session->state == SESSION_IDLE) {
         if (!head_scan_has_begun(&session->scan)) {
-            session->scan = (struct head_scan) { 0 };
+            head_scan_drop(&session->scan);
             return true;
         }
         session_set_state(session, SESSION_HEAD);

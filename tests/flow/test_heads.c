@@ -75,6 +75,27 @@ Test(heads, the_target_is_passed_on_as_it_was_spelt)
     }
 }
 
+Test(heads, empty_lines_in_front_count_even_if_each_comes_alone)
+{
+    struct lab *lab = lab_start(NULL);
+
+    for (int lines = 4; lines <= 5; lines++) {
+        struct client *client = lab_client(lab);
+        struct reply *reply;
+
+        for (int i = 1; i < lines; i++) {
+            client_send(client, "\r\n", 2);
+            client_is_silent(client, 20); /* read before the next one is sent */
+        }
+        client_print(client, "\r\nGET /owa/ HTTP/1.1\r\nHost: mail.contoso.test\r\n"
+                             "X-Sim: status=200 size=1\r\n\r\n");
+        reply = reply_read(client, "GET");
+        cr_expect_eq(reply->status, lines == 4 ? 200 : 400, "%d lines: %s", lines, reply->head);
+        reply_destroy(reply);
+        client_destroy(client);
+    }
+}
+
 Test(heads, what_belongs_to_one_hop_ends_there)
 {
     static const char *const gone[] = { "keep-alive:", "x-listed:", "proxy-connection:", "te:",

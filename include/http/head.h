@@ -20,44 +20,45 @@
  *   STRIP    never reaches the other side
  *   URL      a Location-like URL: own names http -> https
  *   COOKIE   checked for Secure
+ * The rows stand in the order of their names' lengths: field_lookup relies on it.
  */
-#define FIELDS(ROW)                                            \
-    ROW(HOST, "Host", FRAME, KEEP)                             \
-    ROW(CONNECTION, "Connection", HOP, HOP)                    \
-    ROW(CONTENT_LENGTH, "Content-Length", FRAME, FRAME)        \
-    ROW(TRANSFER_ENCODING, "Transfer-Encoding", FRAME, FRAME)  \
-    ROW(KEEP_ALIVE, "Keep-Alive", HOP, HOP)                    \
-    ROW(PROXY_CONNECTION, "Proxy-Connection", HOP, HOP)        \
-    ROW(PROXY_AUTHORIZATION, "Proxy-Authorization", HOP, KEEP) \
-    ROW(PROXY_AUTHENTICATE, "Proxy-Authenticate", KEEP, HOP)   \
-    ROW(TE, "TE", HOP, HOP)                                    \
-    ROW(TRAILER, "Trailer", HOP, HOP)                          \
-    ROW(UPGRADE, "Upgrade", HOP, HOP)                          \
-    ROW(HTTP2_SETTINGS, "HTTP2-Settings", HOP, HOP)            \
-    ROW(EXPECT, "Expect", FRAME, KEEP)                         \
-    ROW(AUTHORIZATION, "Authorization", KEEP, KEEP)            \
-    ROW(WWW_AUTHENTICATE, "WWW-Authenticate", KEEP, KEEP)      \
-    ROW(COOKIE, "Cookie", STRIP_COOKIES, KEEP)                 \
-    ROW(SET_COOKIE, "Set-Cookie", KEEP, COOKIE)                \
-    ROW(LOCATION, "Location", KEEP, URL)                       \
-    ROW(CONTENT_LOCATION, "Content-Location", KEEP, URL)       \
-    ROW(X_MS_LOCATION, "X-MS-Location", KEEP, URL)             \
-    ROW(REFRESH, "Refresh", KEEP, URL)                         \
-    ROW(X_FORWARDED_FOR, "X-Forwarded-For", OURS, KEEP)        \
-    ROW(X_FORWARDED_PROTO, "X-Forwarded-Proto", OURS, KEEP)    \
-    ROW(X_FORWARDED_HOST, "X-Forwarded-Host", OURS, KEEP)      \
-    ROW(X_FORWARDED_PORT, "X-Forwarded-Port", OURS, KEEP)      \
-    ROW(X_FORWARDED_SERVER, "X-Forwarded-Server", OURS, KEEP)  \
-    ROW(FORWARDED, "Forwarded", OURS, KEEP)                    \
-    ROW(X_REAL_IP, "X-Real-IP", OURS, KEEP)                    \
-    ROW(FRONT_END_HTTPS, "Front-End-Https", OURS, KEEP)        \
-    ROW(X_ORIGINAL_URL, "X-Original-URL", STRIP, KEEP)         \
-    ROW(X_REWRITE_URL, "X-Rewrite-URL", STRIP, KEEP)           \
-    ROW(PROXY, "Proxy", STRIP, KEEP)                           \
-    ROW(MSEXCH_LOGON_MAILBOX, "msExchLogonMailbox", STRIP, KEEP)         \
-    ROW(X_COMMON_ACCESS_TOKEN, "X-CommonAccessToken", STRIP, KEEP)       \
-    ROW(X_IS_FROM_CAFE, "X-IsFromCafe", STRIP, KEEP)                     \
-    ROW(X_SOURCE_CAFE_SERVER, "X-SourceCafeServer", STRIP, KEEP)
+#define FIELDS(ROW)                                                \
+    ROW(TE, "TE", HOP, HOP)                                        \
+    ROW(HOST, "Host", FRAME, KEEP)                                 \
+    ROW(PROXY, "Proxy", STRIP, KEEP)                               \
+    ROW(EXPECT, "Expect", FRAME, KEEP)                             \
+    ROW(COOKIE, "Cookie", STRIP_COOKIES, KEEP)                     \
+    ROW(TRAILER, "Trailer", HOP, HOP)                              \
+    ROW(UPGRADE, "Upgrade", HOP, HOP)                              \
+    ROW(REFRESH, "Refresh", KEEP, URL)                             \
+    ROW(LOCATION, "Location", KEEP, URL)                           \
+    ROW(FORWARDED, "Forwarded", OURS, KEEP)                        \
+    ROW(X_REAL_IP, "X-Real-IP", OURS, KEEP)                        \
+    ROW(CONNECTION, "Connection", HOP, HOP)                        \
+    ROW(KEEP_ALIVE, "Keep-Alive", HOP, HOP)                        \
+    ROW(SET_COOKIE, "Set-Cookie", KEEP, COOKIE)                    \
+    ROW(X_IS_FROM_CAFE, "X-IsFromCafe", STRIP, KEEP)               \
+    ROW(AUTHORIZATION, "Authorization", KEEP, KEEP)                \
+    ROW(X_MS_LOCATION, "X-MS-Location", KEEP, URL)                 \
+    ROW(X_REWRITE_URL, "X-Rewrite-URL", STRIP, KEEP)               \
+    ROW(CONTENT_LENGTH, "Content-Length", FRAME, FRAME)            \
+    ROW(HTTP2_SETTINGS, "HTTP2-Settings", HOP, HOP)                \
+    ROW(X_ORIGINAL_URL, "X-Original-URL", STRIP, KEEP)             \
+    ROW(X_FORWARDED_FOR, "X-Forwarded-For", OURS, KEEP)            \
+    ROW(FRONT_END_HTTPS, "Front-End-Https", OURS, KEEP)            \
+    ROW(PROXY_CONNECTION, "Proxy-Connection", HOP, HOP)            \
+    ROW(WWW_AUTHENTICATE, "WWW-Authenticate", KEEP, KEEP)          \
+    ROW(CONTENT_LOCATION, "Content-Location", KEEP, URL)           \
+    ROW(X_FORWARDED_HOST, "X-Forwarded-Host", OURS, KEEP)          \
+    ROW(X_FORWARDED_PORT, "X-Forwarded-Port", OURS, KEEP)          \
+    ROW(TRANSFER_ENCODING, "Transfer-Encoding", FRAME, FRAME)      \
+    ROW(X_FORWARDED_PROTO, "X-Forwarded-Proto", OURS, KEEP)        \
+    ROW(PROXY_AUTHENTICATE, "Proxy-Authenticate", KEEP, HOP)       \
+    ROW(X_FORWARDED_SERVER, "X-Forwarded-Server", OURS, KEEP)      \
+    ROW(MSEXCH_LOGON_MAILBOX, "msExchLogonMailbox", STRIP, KEEP)   \
+    ROW(X_SOURCE_CAFE_SERVER, "X-SourceCafeServer", STRIP, KEEP)   \
+    ROW(PROXY_AUTHORIZATION, "Proxy-Authorization", HOP, KEEP)     \
+    ROW(X_COMMON_ACCESS_TOKEN, "X-CommonAccessToken", STRIP, KEEP)
 
 enum field_id {
     FIELD_OTHER,
@@ -66,6 +67,7 @@ enum field_id {
 #undef ROW
     FIELD_COUNT
 };
+_Static_assert(FIELD_COUNT <= 64, "head.present has a bit for each");
 
 struct field {
     struct slice name;  /* as received */
@@ -94,6 +96,7 @@ struct head {
     bool expects_continue; /* Expect: 100-continue */
     uint64_t length;      /* bytes, for BODY_LENGTH */
     size_t size;          /* bytes of the whole head, the empty line included */
+    uint64_t present;     /* bit 1 << id for each id among the fields */
     unsigned count;       /* fields in use */
     struct field fields[HEAD_FIELDS_MAX];
 };
@@ -101,12 +104,19 @@ struct head {
 /* The id for a name in any case; with folding, `_` counts as `-` (IIS maps both to one variable). */
 enum field_id field_lookup(struct slice name, bool folding);
 
-/* May the byte stand in a token: a method, a field's name (RFC 9110 section 5.6.2)? */
+/* Is it a token, as methods and fields' names are (RFC 9110 section 5.6.2), and may the byte stand in one? */
+bool head_is_token(struct slice text);
 bool head_is_token_byte(char c);
 
 /* Is it a host with or without a port: a name, an IPv4 or a bracketed IPv6 address (RFC 9110 section 7.2)? Of form
  * only; userinfo and escapes are refused. */
 bool head_is_host(struct slice host);
+
+static inline bool
+head_has(const struct head *head, enum field_id id)
+{
+    return head->present >> id & 1;
+}
 
 /* The first field with that id, or NULL. */
 const struct field *head_find(const struct head *head, enum field_id id);

@@ -26,11 +26,12 @@ static const enum action response_action[FIELD_COUNT] = {
 };
 
 struct writer {
-    char *at, *end; /* the room that is left; at NULL: it was not enough */
+    char *at, *end;     /* the room that is left; at NULL: it was not enough */
+    struct slice lines; /* of the head, still to be written: neighbours go out in one piece */
 };
 
 static void
-put(struct writer *writer, struct slice text)
+append(struct writer *writer, struct slice text)
 {
     if (!writer->at || (size_t) (writer->end - writer->at) < text.len) {
         writer->at = NULL;
@@ -41,6 +42,22 @@ put(struct writer *writer, struct slice text)
     writer->at += text.len;
 }
 
+/* Nothing is held back after it. */
+static void
+settle(struct writer *writer)
+{
+    append(writer, writer->lines);
+    writer->lines.len = 0;
+}
+
+static void
+put(struct writer *writer, struct slice text)
+{
+    if (writer->lines.len)
+        settle(writer);
+    append(writer, text);
+}
+
 static void
 put_field(struct writer *writer, struct slice name, struct slice value)
 {
@@ -48,6 +65,24 @@ put_field(struct writer *writer, struct slice name, struct slice value)
     put(writer, SLICE(": "));
     put(writer, value);
     put(writer, SLICE("\r\n"));
+}
+
+/* A field as it came. Most were written as we would write them: name, colon, one blank, value, CRLF. */
+static void
+keep_field(struct writer *writer, const struct field *field)
+{
+    struct slice name = field->name, value = field->value;
+    struct slice line = { name.data, name.len + 2 + value.len + 2 };
+
+    if (value.data != name.data + name.len + 2 || value.data[-1] != ' ' || value.data[value.len] != '\r') {
+        put_field(writer, name, value);
+        return;
+    }
+    if (writer->lines.len && writer->lines.data + writer->lines.len != line.data)
+        settle(writer);
+    if (!writer->lines.len)
+        writer->lines.data = line.data;
+    writer->lines.len += line.len;
 }
 
 /* The length as we understood it, in digits of our own. */
@@ -102,7 +137,7 @@ put_cookies(struct writer *writer, const struct field *field)
     while (rest.len && !exploit)
         exploit = is_exploit_cookie(next_cookie(&rest));
     if (!exploit) {
-        put_field(writer, field->name, field->value);
+        keep_field(writer, field);
         return;
     }
     for (rest = field->value; rest.len;) {
@@ -146,7 +181,7 @@ put_request_field(struct writer *writer, const struct forward_request *request,
     else if (action == STRIP_COOKIES)
         put_cookies(writer, field);
     else
-        put_field(writer, field->name, field->value);
+        keep_field(writer, field);
 }
 
 size_t
@@ -154,7 +189,7 @@ forward_request(const struct forward_request *request, char *out, size_t size)
 {
     const struct head *head = request->head;
     const struct field *connection = head_find(head, FIELD_CONNECTION);
-    struct writer writer = { out, out + size };
+    struct writer writer = { .at = out, .end = out + size };
 
     put(&writer, head->method);
     put(&writer, SLICE(" "));
@@ -162,7 +197,7 @@ forward_request(const struct forward_request *request, char *out, size_t size)
     put(&writer, SLICE(" HTTP/1.1\r\n"));
     for (unsigned f = 0; f < head->count; f++)
         put_request_field(&writer, request, &head->fields[f], connection != NULL);
-    if (!head_find(head, FIELD_HOST))
+    if (!head_has(head, FIELD_HOST))
         put_field(&writer, SLICE("Host"), request->host);
     /* MS-RPCH 2.1.2.1 wants to see it on RPC channels; it is true of our connection, too */
     if (connection && head->persistent && slice_equals_nocase(connection->value, SLICE("keep-alive")))
@@ -233,15 +268,15 @@ put_response_field(struct writer *writer, const struct forward_response *respons
     else if ((action == URL || action == COOKIE) && response->offloaded)
         put_rewritten(writer, response, field);
     else
-        put_field(writer, field->name, field->value);
+        keep_field(writer, field);
 }
 
 size_t
 forward_response(const struct forward_response *response, char *out, size_t size)
 {
     const struct head *head = response->head;
-    bool has_connection = head_find(head, FIELD_CONNECTION) != NULL;
-    struct writer writer = { out, out + size };
+    bool has_connection = head_has(head, FIELD_CONNECTION);
+    struct writer writer = { .at = out, .end = out + size };
     char code[4] = { (char) ('0' + head->status / 100), (char) ('0' + head->status / 10 % 10),
         (char) ('0' + head->status % 10), ' ' };
 
@@ -251,7 +286,7 @@ forward_response(const struct forward_response *response, char *out, size_t size
     put(&writer, SLICE("\r\n"));
     for (unsigned f = 0; f < head->count; f++)
         put_response_field(&writer, response, &head->fields[f], has_connection);
-    if (response->chunked && !head_find(head, FIELD_TRANSFER_ENCODING))
+    if (response->chunked && !head_has(head, FIELD_TRANSFER_ENCODING))
         put(&writer, SLICE("Transfer-Encoding: chunked\r\n"));
     if (response->close)
         put(&writer, SLICE("Connection: close\r\n"));

@@ -2,8 +2,7 @@
  * head: names to ids, and lists.
  *
  * Most names that a client sends mean nothing to us, and most lookups should therefore fail fast: a name is
- * compared only with the names of its length, found through a table that is made from FIELDS by the
- * compiler's constant lengths.
+ * compared only with the names of its length, which stand together in FIELDS.
  */
 #include "http/head.h"
 
@@ -35,6 +34,24 @@ head_is_token_byte(char c)
 }
 
 bool
+head_is_token(struct slice text)
+{
+    bool good = text.len > 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        good &= head_is_token_byte(text.data[i]);
+    return good;
+}
+
+/* What names and IPv4 addresses are made of. */
+static bool
+is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+        c == '_';
+}
+
+bool
 head_is_host(struct slice host)
 {
     size_t i = 0, digits;
@@ -50,7 +67,7 @@ head_is_host(struct slice host)
             return false;
         i++;
     } else {
-        while (i < host.len && head_is_token_byte(host.data[i]) && !strchr("!#$%&'*+^`|~", host.data[i]))
+        while (i < host.len && is_name_byte(host.data[i]))
             i++;
         if (i == 0)
             return false;
@@ -84,11 +101,11 @@ same(struct slice name, struct slice known, bool folding)
 enum field_id
 field_lookup(struct slice name, bool folding)
 {
-    const unsigned char *at = lengths, *end = lengths + FIELD_COUNT;
+    const unsigned char *at, *end = lengths + FIELD_COUNT;
 
     if (name.len == 0 || name.len > UCHAR_MAX)
         return FIELD_OTHER;
-    while ((at = memchr(at + 1, (int) name.len, (size_t) (end - at - 1))))
+    for (at = memchr(lengths, (int) name.len, sizeof lengths); at && at < end && *at == name.len; at++)
         if (same(name, names[at - lengths], folding))
             return (enum field_id) (at - lengths);
     return FIELD_OTHER;
@@ -97,7 +114,7 @@ field_lookup(struct slice name, bool folding)
 const struct field *
 head_find(const struct head *head, enum field_id id)
 {
-    for (unsigned f = 0; f < head->count; f++)
+    for (unsigned f = 0; head_has(head, id) && f < head->count; f++)
         if (head->fields[f].id == id)
             return &head->fields[f];
     return NULL;

@@ -4,12 +4,12 @@
  *
  *   llhttp 8.1 lets pass               and so it is refused here
  *   ------------------------------     ---------------------------------
- *   obs-fold, bare LF after a line     head_scan, fold check
+ *   obs-fold, bare LF after a line     head_scan, is_clean
  *   blanks in field names, no name     token check
  *   no Host, two Hosts                 exactly one (HTTP/1.0: at most one)
  *   HTTP/0.9, HTTP/2.0                 1.0 and 1.1 only
  *   TE: gzip, chunked; TE in 1.0       exactly `chunked`, HTTP/1.1 only
- *   control bytes in values            refused, but TAB
+ *   control bytes                      is_clean, but TAB
  *
  * llhttp is paused at the end of the head: bodies are framed by http/body.
  */
@@ -24,29 +24,22 @@ struct parse {
     struct head *head;                /* borrowed from the caller */
     const struct head_limits *limits; /* borrowed */
     enum failure failure;             /* first objection of a callback */
-    bool in_value;                    /* the last span belonged to a value */
 };
 
+/* Visible bytes, blanks, TAB and obs-text (RFC 9110 5.5), in lines that end with CRLF and of which none is folded: a
+ * value holds nothing else then. Without a way out of the loop: the compiler takes many bytes at a time. */
 static bool
-is_token(struct slice text)
+is_clean(const char *data, size_t size)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (!head_is_token_byte(text.data[i]))
-            return false;
-    return text.len > 0;
-}
+    unsigned char bad = 0;
 
-/* RFC 9110 5.5: visible bytes, blanks, TAB and obs-text. */
-static bool
-is_value(struct slice text)
-{
-    unsigned bad = 0;
+    for (size_t i = 0; i + 1 < size; i++) {
+        unsigned char c = (unsigned char) data[i], next = (unsigned char) data[i + 1];
 
-    for (size_t i = 0; i < text.len; i++) { /* without a way out: the compiler takes many bytes at a time */
-        unsigned char c = (unsigned char) text.data[i];
-
-        bad |= (unsigned) (c < 0x20) & (unsigned) (c != '\t');
-        bad |= (unsigned) (c == 0x7f);
+        bad |= (c < 0x20) & (c != '\t') & (c != '\r') & (c != '\n');
+        bad |= c == 0x7f;
+        bad |= (c == '\r') ^ (next == '\n');
+        bad |= (c == '\n') & ((next == ' ') | (next == '\t'));
     }
     return !bad;
 }
@@ -119,7 +112,6 @@ on_name(llhttp_t *llhttp, const char *at, size_t len)
     struct parse *parse = llhttp->data;
     struct head *head = parse->head;
 
-    parse->in_value = false;
     if (head->count >= parse->limits->headers || head->count >= HEAD_FIELDS_MAX) {
         parse->failure = FAIL_HEAD_TOO_LARGE;
         return -1;
@@ -134,11 +126,6 @@ on_value(llhttp_t *llhttp, const char *at, size_t len)
     struct parse *parse = llhttp->data;
     struct field *field = &parse->head->fields[parse->head->count - 1];
 
-    if (parse->in_value) { /* a second span of one value: obs-fold */
-        parse->failure = FAIL_BAD_REQUEST;
-        return -1;
-    }
-    parse->in_value = true;
     field->value = (struct slice) { at, len };
     return 0;
 }
@@ -167,17 +154,7 @@ trim(struct slice text)
     return text;
 }
 
-/* A fold shows as a line that begins with a blank; llhttp may hide it inside one span. */
-static bool
-has_fold(const char *data, size_t size)
-{
-    for (const char *lf = data; (lf = memchr(lf, '\n', (size_t) (data + size - lf)));)
-        if (++lf < data + size && (*lf == ' ' || *lf == '\t'))
-            return true;
-    return false;
-}
-
-/* Names, values and ids of all fields. */
+/* Names and ids of all fields. */
 static bool
 check_fields(struct head *head)
 {
@@ -185,9 +162,10 @@ check_fields(struct head *head)
         struct field *field = &head->fields[f];
 
         field->value = trim(field->value);
-        if (!is_token(field->name) || !is_value(field->value))
+        if (!head_is_token(field->name))
             return false;
         field->id = field_lookup(field->name, false);
+        head->present |= UINT64_C(1) << field->id;
     }
     return true;
 }
@@ -215,7 +193,7 @@ read_persistence(struct head *head)
     bool closes = false;
 
     head->persistent = head->minor >= 1;
-    for (unsigned f = 0; f < head->count; f++) {
+    for (unsigned f = 0; head_has(head, FIELD_CONNECTION) && f < head->count; f++) {
         if (head->fields[f].id != FIELD_CONNECTION)
             continue;
         if (head_list_has(head->fields[f].value, SLICE("close")))
@@ -320,7 +298,7 @@ parse_request(const char *data, size_t size, const struct head_limits *limits,
         data += 2, size -= 2;
     blank = memchr(data, ' ', size);
     ret_head->method = (struct slice) { data, blank ? (size_t) (blank - data) : 0 };
-    if (!is_token(ret_head->method) || ret_head->method.len > METHOD_MAX)
+    if (!head_is_token(ret_head->method) || ret_head->method.len > METHOD_MAX)
         return FAIL_BAD_REQUEST;
     failure = read_version(data, size, ret_head);
     if (failure)
@@ -329,7 +307,7 @@ parse_request(const char *data, size_t size, const struct head_limits *limits,
         return FAIL_BAD_METHOD; /* its target has a form of its own */
     llhttp_init(&llhttp, HTTP_REQUEST, &settings);
     llhttp.data = &parse;
-    if (has_fold(data, size) || !feed(&llhttp, "POST", 4) ||
+    if (!is_clean(data, size) || !feed(&llhttp, "POST", 4) ||
         !feed(&llhttp, blank, size - ret_head->method.len) || !ret_head->target.len) {
         enum llhttp_errno why = llhttp_get_errno(&llhttp);
 
@@ -367,7 +345,7 @@ read_status_line(const char *data, size_t size, struct head *head)
     head->minor = (unsigned) (data[7] - '0');
     head->status = (unsigned) ((data[9] - '0') * 100 + (data[10] - '0') * 10 + data[11] - '0');
     head->reason = (struct slice) { data + 13, data[12] == ' ' ? (size_t) (lf - 1 - data - 13) : 0 };
-    return head->status >= 100 && is_value(head->reason);
+    return head->status >= 100;
 }
 
 /* A response without length goes on until its connection ends (RFC 9112 6.3 rule 8). */
@@ -391,7 +369,7 @@ parse_response(const char *data, size_t size, const struct head_limits *limits, 
     llhttp_t llhttp;
 
     head_reset(ret_head, size);
-    if (!read_status_line(data, size, ret_head) || has_fold(data, size))
+    if (!read_status_line(data, size, ret_head) || !is_clean(data, size))
         return FAIL_BAD_RESPONSE;
     if (ret_head->status == 101)
         return FAIL_UPGRADE_REFUSED;

@@ -51,7 +51,7 @@ Test(head, takes_no_other_name_for_one_of_the_table)
 
 Test(head, finds_the_first_field_of_an_id)
 {
-    static struct head head = { .count = 3,
+    static struct head head = { .count = 3, .present = 1 << FIELD_COOKIE | 1 << FIELD_OTHER,
         .fields = { { .id = FIELD_OTHER }, { .id = FIELD_COOKIE }, { .id = FIELD_COOKIE } } };
 
     cr_expect_eq(head_find(&head, FIELD_COOKIE), &head.fields[1]);

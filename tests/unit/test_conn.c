@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <event2/util.h>
+#include <openssl/err.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -18,12 +19,16 @@ TestSuite(conn, .timeout = 30);
 
 enum { BYTES = 300, WAIT_US = 50000 };
 
-/* What the client does after its handshake; then it is gone without a word. */
+/* How the client goes. */
+enum leave { WITHOUT_A_WORD, WITH_NOTICE, WITH_ALERT };
+
+/* What the client does after its handshake. */
 struct visitor {
     SSL *ssl;          /* owned */
     int fd;            /* owned */
     int key_updates;   /* first; one record each */
     int bytes;         /* then; one record each */
+    enum leave leave;
 };
 
 /* Our end. */
@@ -43,6 +48,7 @@ static void *
 run_visitor(void *arg)
 {
     struct visitor *visitor = arg;
+    char record[100];
     bool goes_on;
 
     signal(SIGPIPE, SIG_IGN);
@@ -52,6 +58,11 @@ run_visitor(void *arg)
             SSL_do_handshake(visitor->ssl) == 1;
     for (int i = 0; goes_on && i < visitor->bytes; i++)
         goes_on = SSL_write(visitor->ssl, "x", 1) == 1;
+    if (goes_on && visitor->leave == WITH_ALERT) { /* of OpenSSL, which cannot decrypt what it is given */
+        SSL_set0_rbio(visitor->ssl, BIO_new_mem_buf("\x17\x03\x03\0\x20 nobody has encrypted these bytes", 37));
+        SSL_read(visitor->ssl, record, sizeof record);
+    } else if (goes_on && visitor->leave == WITH_NOTICE)
+        SSL_shutdown(visitor->ssl);
     shutdown(visitor->fd, SHUT_WR);
     return NULL;
 }
@@ -62,6 +73,7 @@ on_event(void *owner)
 {
     char data[BYTES];
 
+    ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR); /* a neighbour's, who shares the thread's queue */
     if (ours.conn.state == CONN_OPEN && !ours.waited) {
         ours.waited = true;
         usleep(WAIT_US);
@@ -76,7 +88,7 @@ on_event(void *owner)
     }
     if (ours.last == CONN_LATER)
         loop_defer(ours.loop, &ours.task);
-    if (ours.last == CONN_BROKEN)
+    if (ours.last == CONN_BROKEN || ours.last == CONN_EOF)
         loop_stop(ours.loop);
 }
 
@@ -173,6 +185,20 @@ Test(conn, a_peer_whose_key_updates_do_not_end_is_left)
     cr_expect_eq(ours.last, CONN_BROKEN);
     cr_expect_eq(ours.bytes, 0);
     end();
+}
+
+Test(conn, only_a_close_notify_is_an_end)
+{
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        begin(version);
+        for (enum leave leave = WITHOUT_A_WORD; leave <= WITH_ALERT; leave++) {
+            meet(world.worker.tls, (struct visitor) { .ssl = newcomer(NULL), .bytes = BYTES, .leave = leave });
+            cr_expect_eq(ours.bytes, BYTES);
+            cr_expect_eq(ours.last, leave == WITH_NOTICE ? CONN_EOF : CONN_BROKEN, "version %x, left %d: %zd",
+                version, (int) leave, ours.last);
+        }
+        end();
+    }
 }
 
 /* Clients without tickets, which the session cache is for. */

@@ -19,7 +19,6 @@ enum {
     FLAG_FIN_SENT = 256,   /* and all that waited has left */
     FLAG_SHORT = 512,      /* the last recv gave less than was asked for */
     FLAG_CUT = 1024,       /* FIN, where a close_notify was due */
-    FLAG_NOTIFIED = 2048,  /* a close_notify has come */
 
     /* A fault of this machine's (no memory): the peer knows nothing of it, so no event will ever tell. Who
      * reads finds it at once. */

@@ -9,9 +9,8 @@
  *    therefore never refuses, SSL_write never has to be retried, and OpenSSL's write buffer is free
  *    between calls.
  *
- * OpenSSL's error queue belongs to the thread, not to the connection, and a neighbour's error must not be taken for
- * ours. So it is not asked (SSL_get_error does) what became of a call: the connection is. Only a handshake, whose
- * failure is put into words, begins with an empty queue.
+ * OpenSSL's error queue belongs to the thread, not to the connection: it is cleared before each call, or a
+ * neighbour's error would be taken for ours.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -106,11 +105,8 @@ on_message(int written, int version, int type, const void *data, size_t len, SSL
 {
     struct conn *conn = arg;
 
-    if (written)
-        return;
-    if (type == SSL3_RT_ALERT && len == 2 && ((const unsigned char *) data)[1] == SSL_AD_CLOSE_NOTIFY)
-        conn->flags |= FLAG_NOTIFIED;
-    else if (type == SSL3_RT_HANDSHAKE && conn->state == CONN_OPEN && conn->idle_messages++ == IDLE_MESSAGES_MAX)
+    if (!written && type == SSL3_RT_HANDSHAKE && conn->state == CONN_OPEN &&
+        conn->idle_messages++ == IDLE_MESSAGES_MAX)
         conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
 }
 
@@ -130,31 +126,43 @@ conn_tls_attach(struct conn *conn, struct ssl_st *ssl)
     return true;
 }
 
-/* Why a call failed. Nothing was to be had from our BIO; or OpenSSL did not like what it got, and has said so to the
- * peer. A missing close_notify is a fault: it is how a truncated message is told from a complete one. OpenSSL is not
- * told of it, since it would forget the session, which may be resumed all the same (RFC 5246 section 7.2.1): clients
- * whose network breaks are those that need it. */
-static ssize_t
-tls_fault(struct conn *conn)
+/* The queue is almost always empty, and to clear it is to wipe sixteen entries. */
+static void
+forget_errors(void)
 {
-    bool read_nothing = SSL_want_read(conn->ssl);
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
 
-    if (read_nothing && BIO_should_read(SSL_get_rbio(conn->ssl)) && !(conn->flags & FLAG_CUT))
+/* Maps OpenSSL's answer to ours. A missing close_notify is a fault: it is how a truncated message is told
+ * from a complete one. OpenSSL is not told of it, since it would forget the session, which may be resumed all the
+ * same (RFC 5246 section 7.2.1): clients whose network breaks are those that need it. */
+static ssize_t
+tls_fault(struct conn *conn, int result)
+{
+    int error = SSL_get_error(conn->ssl, result);
+
+    if ((error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) && !(conn->flags & FLAG_CUT))
         return CONN_WAIT;
-    if (!read_nothing && conn->flags & FLAG_NOTIFIED)
+    if (error == SSL_ERROR_ZERO_RETURN)
         return CONN_EOF;
-    conn_fault(conn, read_nothing ? FLAG_READ_FAULT : FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
+    conn_fault(conn, FLAG_READ_FAULT, 0);
+    if (error == SSL_ERROR_SSL)
+        conn_fault(conn, FLAG_WRITE_FAULT, 0);
     return CONN_BROKEN;
 }
 
 void
 conn_tls_handshake(struct conn *conn)
 {
-    ERR_clear_error();
-    if (SSL_do_handshake(conn->ssl) == 1) {
+    int result;
+
+    forget_errors();
+    result = SSL_do_handshake(conn->ssl);
+    if (result == 1) {
         conn->state = CONN_OPEN;
         conn->flags |= FLAG_MORE; /* the first request may have come with the last message */
-    } else if (tls_fault(conn) != CONN_WAIT)
+    } else if (tls_fault(conn, result) != CONN_WAIT)
         conn_fault(conn, FLAG_READ_FAULT | FLAG_WRITE_FAULT, 0);
     conn_flush(conn);
 }
@@ -190,6 +198,7 @@ conn_tls_read(struct conn *conn, char *data, size_t size)
             fault = CONN_LATER;
             break;
         }
+        forget_errors();
         result = SSL_read_ex(conn->ssl, data + total, size - total, &n);
         if (result > 0 && (conn->flags & FLAG_READ_FAULT)) {
             fault = CONN_BROKEN; /* what stands behind messages that did not end is not wanted */
@@ -199,7 +208,7 @@ conn_tls_read(struct conn *conn, char *data, size_t size)
             total += n;
             conn->idle_messages = 0;
         } else
-            fault = tls_fault(conn);
+            fault = tls_fault(conn, result);
         if (result <= 0 || (!(conn->flags & FLAG_READ) && !SSL_has_pending(conn->ssl)))
             conn->flags &= ~(unsigned) FLAG_MORE;
     }
@@ -215,6 +224,7 @@ seal(struct conn *conn, const char *data, size_t len)
     size_t n = 0;
 
     while (len && !(conn->flags & FLAG_WRITE_FAULT)) {
+        forget_errors();
         if (SSL_write_ex(conn->ssl, data, len < RECORD_MAX ? len : RECORD_MAX, &n) <= 0) {
             conn_fault(conn, FLAGS_OWN_FAULT, 0);
             return;
@@ -263,6 +273,7 @@ conn_tls_end(struct conn *conn, bool quietly)
 {
     if (quietly)
         SSL_set_quiet_shutdown(conn->ssl, 1);
+    forget_errors();
     SSL_shutdown(conn->ssl);
 }
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "conn_parts.h"
+#include "kernel.h"
 #include "net/loop.h"
 #include "net/tls.h"
 
@@ -45,17 +46,14 @@ conn_fault(struct conn *conn, unsigned flag, int error)
 
 /* What the kernel takes of len bytes; the rest is the caller's. */
 static size_t
-kernel_send(struct conn *conn, const struct iovec *pieces, int count, size_t len)
+send_now(struct conn *conn, const struct iovec *pieces, int count, size_t len)
 {
-    struct msghdr message = { .msg_iov = (struct iovec *) (uintptr_t) pieces,
-        .msg_iovlen = (size_t) count };
     ssize_t n;
 
     if (!(conn->flags & FLAG_WRITE) || (conn->flags & FLAG_WRITE_FAULT))
         return 0;
     do
-        n = count == 1 ? send(conn->fd, pieces->iov_base, len, MSG_NOSIGNAL)
-                       : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        n = kernel_send(conn->fd, pieces, count);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
         conn_fault(conn, FLAG_WRITE_FAULT | FLAG_READ, errno); /* reading tells the rest */
@@ -83,11 +81,11 @@ conn_flush(struct conn *conn)
         struct slice waiting = buffer_bytes(&conn->out);
         struct iovec piece = { (void *) (uintptr_t) waiting.data, waiting.len };
 
-        buffer_consume(&conn->out, kernel_send(conn, &piece, 1, waiting.len));
+        buffer_consume(&conn->out, send_now(conn, &piece, 1, waiting.len));
     }
     if (gather.len) {
         struct iovec piece = { gather.data, gather.len };
-        size_t sent = buffer_len(&conn->out) ? 0 : kernel_send(conn, &piece, 1, gather.len);
+        size_t sent = buffer_len(&conn->out) ? 0 : send_now(conn, &piece, 1, gather.len);
 
         out_append(conn, gather.data + sent, gather.len - sent);
         gather.len = 0;
@@ -115,7 +113,7 @@ conn_receive(struct conn *conn, void *data, size_t size)
     ssize_t n;
 
     do
-        n = recv(conn->fd, data, size, 0);
+        n = kernel_receive(conn->fd, data, size);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         if ((size_t) n < size && !(conn->flags & FLAG_FIN)) {
@@ -342,7 +340,7 @@ conn_can_read(const struct conn *conn)
 static void
 write_plain(struct conn *conn, const struct iovec *pieces, int count, size_t len)
 {
-    size_t sent = buffer_len(&conn->out) ? 0 : kernel_send(conn, pieces, count, len);
+    size_t sent = buffer_len(&conn->out) ? 0 : send_now(conn, pieces, count, len);
 
     for (int p = 0; p < count && sent < len; p++) {
         size_t skip = sent < pieces[p].iov_len ? sent : pieces[p].iov_len;

@@ -65,8 +65,8 @@ WRAP(ACCEPT, int, -1, accept4, (int fd, struct sockaddr *addr, socklen_t *len, i
     (fd, addr, len, flags))
 WRAP(SOCKET, int, -1, socket, (int domain, int type, int protocol), (domain, type, protocol))
 WRAP(CONNECT, int, -1, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
-WRAP(RECV, ssize_t, -1, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags))
-WRAP(SEND, ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
+WRAP(RECV, ssize_t, -1, kernel_receive, (int fd, void *data, size_t size), (fd, data, size))
+WRAP(SEND, ssize_t, -1, kernel_send, (int fd, const struct iovec *pieces, int count), (fd, pieces, count))
 
 int
 epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)

@@ -213,6 +213,9 @@ read_framing(struct head *head)
     struct slice coding = { 0 };
 
     head->body = BODY_NONE;
+    if (!head_has(head, FIELD_CONTENT_LENGTH) && !head_has(head, FIELD_TRANSFER_ENCODING) &&
+        !head_has(head, FIELD_EXPECT))
+        return FAIL_NONE;
     for (unsigned f = 0; f < head->count; f++) {
         const struct field *field = &head->fields[f];
 

@@ -1,5 +1,6 @@
 """proxies: starts the simulated farm, casgate and its peers, and reads what they cost from /proc.
 
+    Lab       where everything is, and which cores are whose
     Farm      cas-sim, two servers, on the client's core
     Proxy     one of casgate, haproxy, nginx, hitch on the proxy's core, from a template in peers/
     Direct    stands for "no proxy": the TLS port of the first server
@@ -34,6 +35,19 @@ class Trouble(Exception):
 def read(path):
     with open(path, encoding='utf-8', errors='replace') as file:
         return file.read()
+
+
+class Lab:
+    """Where everything is, and which cores are whose."""
+
+    def __init__(self, build):
+        self.build = os.path.realpath(build)
+        self.directory = os.path.join(self.build, 'bench', 'run')
+        cores = sorted(os.sched_getaffinity(0))
+        self.cores = cores
+        self.proxy_cores, self.client_cores = {cores[0]}, {cores[min(1, len(cores) - 1)]}
+        self.farm = None
+        os.makedirs(self.directory, exist_ok=True)
 
 
 def free_port():
@@ -149,7 +163,7 @@ class Farm(Process):
 class Proxy(Process):
     TEMPLATES = {'casgate': 'casgate.yaml', 'haproxy': 'haproxy.cfg', 'nginx': 'nginx.conf', 'hitch': 'hitch.conf'}
 
-    def __init__(self, lab, kind, certificate='server', workers=1, cores=None, label=None):
+    def __init__(self, lab, kind, certificate='server', workers=1, cores=None, label=None, sandbox='true'):
         self.port = free_port()
         label = label or kind
         directory = os.path.join(lab.directory, label)
@@ -158,7 +172,7 @@ class Proxy(Process):
         with open(os.open(combined, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='ascii') as file:
             file.write(read(f'{CERTS}/{certificate}.key') + read(f'{CERTS}/{certificate}.pem'))
         values = dict(lab.farm.ports, port=self.port, certs=CERTS, certificate=certificate, combined=combined,
-                      directory=directory, workers=workers, user='_hitch' if kind == 'hitch' else '')
+                      directory=directory, workers=workers, sandbox=sandbox, user='_hitch' if kind == 'hitch' else '')
         template = self.TEMPLATES[kind]
         config = os.path.join(directory, template)
         with open(config, 'w', encoding='utf-8') as file:

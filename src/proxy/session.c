@@ -47,6 +47,15 @@ session_destroy(void *subject)
     free(session);
 }
 
+static void
+end_txn(struct session *session)
+{
+    session->proxy->busy_count--;
+    session->proxy->requests++;
+    txn_end(session->txn);
+    session->txn = NULL;
+}
+
 /* Detaches it from everything; the reaper does the rest. */
 static void
 session_end(struct session *session, enum conn_end end)
@@ -57,8 +66,7 @@ session_end(struct session *session, enum conn_end end)
         return;
     session_set_state(session, SESSION_GONE);
     if (session->txn)
-        txn_end(session->txn);
-    session->txn = NULL;
+        end_txn(session);
     while (session->leases)
         session_close_lease(session, session->leases);
     conn_close(&session->conn, end);
@@ -208,7 +216,6 @@ read_head(struct session *session)
 static bool
 run_txn(struct session *session)
 {
-    struct proxy *proxy = session->proxy;
     bool over = txn_run(session->txn);
     bool keeps, cut;
 
@@ -217,10 +224,7 @@ run_txn(struct session *session)
         return false;
     keeps = txn_keeps_client(session->txn);
     cut = session->txn->flags & TXN_CUT;
-    proxy->busy_count--;
-    proxy->requests++;
-    txn_end(session->txn);
-    session->txn = NULL;
+    end_txn(session);
     if (cut)
         session_end(session, CONN_END_RESET);
     else if (keeps)

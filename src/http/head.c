@@ -6,6 +6,7 @@
  */
 #include "http/head.h"
 
+#include <ctype.h>
 #include <limits.h>
 
 static const struct slice names[FIELD_COUNT] = {
@@ -99,31 +100,33 @@ head_is_host(struct slice host)
     return i == host.len && port <= UINT16_MAX && (port > 0 || digits == i);
 }
 
-static char
-fold(char c, bool folding)
-{
-    if (folding && c == '_')
-        return '-';
-    return c >= 'A' && c <= 'Z' ? (char) (c | 0x20) : c;
-}
-
+/* Two letters that differ in case differ in one bit; `_` may stand for `-`. */
 static bool
 same(struct slice name, struct slice known, bool folding)
 {
-    /* the last byte tells more than the first: a third of all names begin with X- */
-    for (size_t i = name.len; i-- > 0;)
-        if (name.data[i] != known.data[i] && fold(name.data[i], folding) != fold(known.data[i], false))
+    if (memcmp(name.data, known.data, name.len) == 0)
+        return true;
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned difference = (unsigned char) (name.data[i] ^ known.data[i]);
+
+        if (difference & ~0x20u && !(folding && name.data[i] == '_' && known.data[i] == '-'))
             return false;
+        if (difference == 0x20 && !isalpha((unsigned char) known.data[i]))
+            return false;
+    }
     return true;
 }
 
 enum field_id
 field_lookup(struct slice name, bool folding)
 {
+    size_t last = name.len - 1;
+
     if (name.len == 0 || name.len > UCHAR_MAX)
         return FIELD_OTHER;
+    /* the last byte tells more than the first: a third of all names begin with X-, and none ends with `-` */
     for (unsigned id = last_of_length[name.len]; lengths[id] == name.len; id--)
-        if (same(name, names[id], folding))
+        if (!((name.data[last] ^ names[id].data[last]) & 0x1f) && same(name, names[id], folding))
             return (enum field_id) id;
     return FIELD_OTHER;
 }

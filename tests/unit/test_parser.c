@@ -263,6 +263,29 @@ Test(parser, is_stricter_than_llhttp_where_it_must_be)
     }
 }
 
+/* Heads are looked at in blocks: every byte must be in one, whatever the head's length. */
+Test(parser, no_byte_hides_at_any_place_of_a_head_of_any_length)
+{
+    static const struct { char byte; bool may; } rows[] = { { '\t', true }, { '\x80', true }, { '\xff', true },
+        { '\0', false }, { '\x01', false }, { '\x1f', false }, { '\x7f', false }, { '\r', false }, { '\n', false } };
+    char request[100], response[100];
+
+    for (int len = 1; len <= 40; len++) {
+        int asked = sprintf(request, "GET / HTTP/1.1\r\n" HOST "X: a%0*db\r\n\r\n", len, 0);
+        int told = sprintf(response, "HTTP/1.1 200 %0*db\r\n\r\n", len, 0);
+
+        for (int at = 0; at < len; at++)
+            for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+                request[asked - 6 - at] = response[told - 6 - at] = rows[r].byte;
+                cr_expect_eq(parse_request(request, (size_t) asked, &wide, &head) == FAIL_NONE, rows[r].may,
+                    "%02x, %d before the end of %d", rows[r].byte, at, asked);
+                cr_expect_eq(parse_response(response, (size_t) told, &wide, false, &head) == FAIL_NONE, rows[r].may,
+                    "%02x, %d before the end of %d", rows[r].byte, at, told);
+                request[asked - 6 - at] = response[told - 6 - at] = '0';
+            }
+    }
+}
+
 Test(parser, cuts_a_request_where_its_pieces_are)
 {
     static const char text[] = "\r\nRPC_IN_DATA /rpc/rpcproxy.dll?a@b:6001 HTTP/1.1\r\n"
@@ -330,6 +353,7 @@ Test(parser, knows_how_each_response_ends)
         enum body_kind body;
         bool persistent;
     } rows[] = {
+        { "HTTP/1.1 200\r\n\r\n", false, BODY_UNTIL_EOF, false }, /* the shortest */
         { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", false, BODY_LENGTH, true },
         { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, BODY_LENGTH, true },
         { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true, BODY_NONE, true },

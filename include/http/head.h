@@ -20,7 +20,7 @@
  *   STRIP    never reaches the other side
  *   URL      a Location-like URL: own names http -> https
  *   COOKIE   checked for Secure
- * The rows stand in the order of their names' lengths: field_lookup relies on it.
+ * The rows stand in the order of their names' lengths: field_lookup relies on it (head/finds_every_name_… holds it).
  */
 #define FIELDS(ROW)                                                \
     ROW(TE, "TE", HOP, HOP)                                        \

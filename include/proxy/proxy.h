@@ -38,7 +38,6 @@ struct proxy {
     unsigned session_count;     /* in that list */
     unsigned busy_count;        /* of them with a request in flight */
     uint64_t next_id;           /* request ids: random at the start, then counted */
-    uint64_t requests;          /* finished */
     struct queue queue;         /* requests that wait for room on a server */
     pace handshakes;            /* TLS handshakes begun, against limits.handshakes */
     uint64_t shed;              /* connections closed because handshakes came too fast */

@@ -67,14 +67,16 @@ put_field(struct writer *writer, struct slice name, struct slice value)
     put(writer, SLICE("\r\n"));
 }
 
-/* A field as it came. Most were written as we would write them: name, colon, one blank, value, CRLF. */
+/* A field as it came. Most were written as we would write them: name, colon, one blank, value, CRLF (which the parser
+ * has seen is no CR alone). */
 static void
 keep_field(struct writer *writer, const struct field *field)
 {
     struct slice name = field->name, value = field->value;
     struct slice line = { name.data, name.len + 2 + value.len + 2 };
 
-    if (value.data != name.data + name.len + 2 || value.data[-1] != ' ' || value.data[value.len] != '\r') {
+    if (value.data != name.data + name.len + 2 || value.data[-2] != ':' || value.data[-1] != ' ' ||
+        value.data[value.len] != '\r') {
         put_field(writer, name, value);
         return;
     }

@@ -26,7 +26,7 @@ struct parse {
     enum failure failure;             /* first objection of a callback */
 };
 
-enum { BLOCK = 16 }; /* bytes that a processor looks at at once */
+enum { BLOCK = 16 }; /* bytes that are looked at together */
 
 static inline unsigned char
 mask(bool is)
@@ -49,7 +49,8 @@ look(unsigned char bad[static BLOCK], const char *data)
 }
 
 /* Visible bytes, blanks, TAB and obs-text (RFC 9110 5.5), in lines that end with CRLF and of which none is folded: a
- * value holds nothing else then. The last bytes may be looked at twice. */
+ * value holds nothing else then. The last bytes may be looked at twice; that a head ends with LF, and does not begin
+ * with one, head_scan has seen. */
 static bool
 is_clean(const char *data, size_t size)
 {

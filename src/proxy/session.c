@@ -51,7 +51,6 @@ static void
 end_txn(struct session *session)
 {
     session->proxy->busy_count--;
-    session->proxy->requests++;
     txn_end(session->txn);
     session->txn = NULL;
 }

@@ -98,6 +98,10 @@ static const struct {
     { "Cookie: aX-BEResource=1\r\n", "Cookie: aX-BEResource=1\r\n" },
     { "Expect: 100-Continue\r\n", "Expect: 100-continue\r\n" },
     { "Via: 1.1 a\r\nAccept-Encoding: gzip\r\n", "Via: 1.1 a\r\nAccept-Encoding: gzip\r\n" },
+    /* neighbours go out in one piece, but what lies between two of them must not */
+    { "X-A: 1\r\nProxy: p\r\nX-B: 2\r\nCookie: X-BEResource=e\r\nX-C: 3 \r\nX-D: 4\r\nX-E:5\r\nX-F: 6\r\n",
+        "X-A: 1\r\nX-B: 2\r\nX-C: 3\r\nX-D: 4\r\nX-E: 5\r\nX-F: 6\r\n" },
+    { "Connection: X-B\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\n", "X-A: 1\r\nX-C: 3\r\n" },
 };
 
 Test(forward, passes_on_what_may_pass)
@@ -143,14 +147,14 @@ Test(forward, gives_a_target_and_host_of_the_callers_choice)
 /* Never writes beyond its room, and says so. */
 Test(forward, stays_inside_its_room)
 {
-    size_t whole
-        = strlen(request("GET /owa/ HTTP/1.1\r\n" HOST "Cookie: a=b; X-BEResource=c\r\n\r\n"));
+    size_t whole = strlen(request("GET /owa/ HTTP/1.1\r\nX-A: 1\r\nX-B: 2\r\n" HOST
+                                  "Cookie: a=b; X-BEResource=c\r\nX-C: 3\r\nX-D: 4\r\n\r\n"));
     struct forward_request up = { .head = &head, .target = SLICE("/owa/"),
         .host = SLICE("mail.contoso.test"), .client = SLICE("192.0.2.1") };
     struct forward_response down
         = { .head = &head, .minor = 1, .offloaded = true, .is_ours = is_mail };
     static const char answer[] = "HTTP/1.1 302 Found\r\nLocation: http://mail.contoso.test/a\r\n"
-                                 "Set-Cookie: a=b\r\nContent-Length: 0\r\n\r\n";
+                                 "Set-Cookie: a=b\r\nX-A: 1\r\nX-B: 2\r\nContent-Length: 0\r\n\r\n";
 
     for (size_t room = 0; room <= whole; room++) {
         memset(out, '#', sizeof(out));
@@ -175,6 +179,8 @@ static const struct {
 } framing_rows[] = {
     { "200 OK\r\nContent-Length: 05\r\n", false, false, false, 1,
         "200 OK\r\nContent-Length: 5\r\n" },
+    { "200 OK\r\nX-A: 1\r\nKeep-Alive: timeout=5\r\nX-B: 2\r\nContent-Length: 5\r\nX-C: 3\r\n", false, false, false, 1,
+        "200 OK\r\nX-A: 1\r\nX-B: 2\r\nContent-Length: 5\r\nX-C: 3\r\n" },
     { "200 OK\r\nTransfer-Encoding: Chunked\r\n", false, true, false, 1,
         "200 OK\r\nTransfer-Encoding: chunked\r\n" },
     { "200 OK\r\nTransfer-Encoding: chunked\r\n", false, false, true, 0,
@@ -247,6 +253,8 @@ static const struct {
     { "set-cookie: a=b; secure", "set-cookie: a=b; secure" },
     { "Set-Cookie: a=b\r\nSet-Cookie: c=d", "Set-Cookie: a=b; Secure\r\nSet-Cookie: c=d; Secure" },
     { "X-Link: http://mail.contoso.test/", "X-Link: http://mail.contoso.test/" },
+    { "X-A: 1\r\nLocation: http://mail.contoso.test/\r\nX-B: 2\r\nX-C: 3",
+        "X-A: 1\r\nLocation: https://mail.contoso.test/\r\nX-B: 2\r\nX-C: 3" },
 };
 
 Test(forward, repairs_links_and_cookies_of_the_plain_hop_alone)

@@ -283,6 +283,12 @@ Test(parser, no_byte_hides_at_any_place_of_a_head_of_any_length)
                     "%02x, %d before the end of %d", rows[r].byte, at, told);
                 request[asked - 6 - at] = response[told - 6 - at] = '0';
             }
+        for (int at = 2; at < len; at++) {
+            memcpy(request + asked - 6 - at, at % 2 ? "\r\n " : "\r\n\t", 3);
+            cr_expect_eq(parse_request(request, (size_t) asked, &wide, &head), FAIL_BAD_REQUEST, "a fold, %d before "
+                "the end of %d", at, asked);
+            memcpy(request + asked - 6 - at, "000", 3);
+        }
     }
 }
 

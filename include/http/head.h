@@ -112,6 +112,9 @@ bool head_is_token_byte(char c);
  * only; userinfo and escapes are refused. */
 bool head_is_host(struct slice host);
 
+/* May the byte stand in a name or an IPv4 address of a host? IIS lets `_` pass. */
+bool head_is_host_byte(char c);
+
 static inline bool
 head_has(const struct head *head, enum field_id id)
 {

@@ -196,25 +196,6 @@ addr_network_contains(const struct addr_network *network, const struct addr *add
     return bits == base_bits && same_prefix(base, bytes, network->prefix_bits);
 }
 
-const char *
-addr_format(const struct addr *addr, char buf[static ADDR_TEXT_MAX])
-{
-    char host[INET6_ADDRSTRLEN];
-
-    if (addr->len == 0) {
-        snprintf(buf, ADDR_TEXT_MAX, "-");
-    } else if (addr->u.sa.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &addr->u.in.sin_addr, host, sizeof(host));
-        snprintf(buf, ADDR_TEXT_MAX, "%s:%u", host, addr_port(addr));
-    } else if (addr->u.sa.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &addr->u.in6.sin6_addr, host, sizeof(host));
-        snprintf(buf, ADDR_TEXT_MAX, "[%s]:%u", host, addr_port(addr));
-    } else {
-        addr_format_host(addr, buf);
-    }
-    return buf;
-}
-
 /* Each request has one in X-Forwarded-For, and inet_ntop goes through printf. */
 static void
 format_ipv4(const void *address, char *out)
@@ -229,6 +210,25 @@ format_ipv4(const void *address, char *out)
         *out++ = (char)('0' + bytes[i] % 10);
         *out++ = i < 3 ? '.' : '\0';
     }
+}
+
+const char *
+addr_format(const struct addr *addr, char buf[static ADDR_TEXT_MAX])
+{
+    char host[INET6_ADDRSTRLEN];
+
+    if (addr->len == 0) {
+        snprintf(buf, ADDR_TEXT_MAX, "-");
+    } else if (addr->u.sa.sa_family == AF_INET) {
+        format_ipv4(&addr->u.in.sin_addr, host);
+        snprintf(buf, ADDR_TEXT_MAX, "%s:%u", host, addr_port(addr));
+    } else if (addr->u.sa.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &addr->u.in6.sin6_addr, host, sizeof(host));
+        snprintf(buf, ADDR_TEXT_MAX, "[%s]:%u", host, addr_port(addr));
+    } else {
+        addr_format_host(addr, buf);
+    }
+    return buf;
 }
 
 const char *

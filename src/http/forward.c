@@ -102,6 +102,8 @@ put_length(struct writer *writer, struct slice name, uint64_t length)
 static bool
 listed_in_connection(const struct head *head, struct slice name)
 {
+    if (!head_has(head, FIELD_CONNECTION))
+        return false;
     for (unsigned f = 0; f < head->count; f++)
         if (head->fields[f].id == FIELD_CONNECTION && head_list_has(head->fields[f].value, name))
             return true;
@@ -158,7 +160,7 @@ put_cookies(struct writer *writer, const struct field *field)
 
 static void
 put_request_field(struct writer *writer, const struct forward_request *request,
-    const struct field *field, bool has_connection)
+    const struct field *field)
 {
     const struct head *head = request->head;
     enum action action = request_action[field->id];
@@ -177,8 +179,7 @@ put_request_field(struct writer *writer, const struct forward_request *request,
         put_length(writer, field->name, head->length);
     else if (field->id == FIELD_EXPECT && head->minor >= 1)
         put_field(writer, field->name, SLICE("100-continue"));
-    else if ((action != KEEP && action != STRIP_COOKIES) ||
-        (has_connection && listed_in_connection(head, field->name)))
+    else if ((action != KEEP && action != STRIP_COOKIES) || listed_in_connection(head, field->name))
         return;
     else if (action == STRIP_COOKIES)
         put_cookies(writer, field);
@@ -198,7 +199,7 @@ forward_request(const struct forward_request *request, char *out, size_t size)
     put(&writer, request->target);
     put(&writer, SLICE(" HTTP/1.1\r\n"));
     for (unsigned f = 0; f < head->count; f++)
-        put_request_field(&writer, request, &head->fields[f], connection != NULL);
+        put_request_field(&writer, request, &head->fields[f]);
     if (!head_has(head, FIELD_HOST))
         put_field(&writer, SLICE("Host"), request->host);
     /* MS-RPCH 2.1.2.1 wants to see it on RPC channels; it is true of our connection, too */
@@ -258,14 +259,13 @@ put_framing(struct writer *writer, const struct forward_response *response,
 
 static void
 put_response_field(struct writer *writer, const struct forward_response *response,
-    const struct field *field, bool has_connection)
+    const struct field *field)
 {
     enum action action = response_action[field->id];
 
     if (action == FRAME)
         put_framing(writer, response, field);
-    else if (action == HOP ||
-        (has_connection && listed_in_connection(response->head, field->name)))
+    else if (action == HOP || listed_in_connection(response->head, field->name))
         return;
     else if ((action == URL || action == COOKIE) && response->offloaded)
         put_rewritten(writer, response, field);
@@ -277,7 +277,6 @@ size_t
 forward_response(const struct forward_response *response, char *out, size_t size)
 {
     const struct head *head = response->head;
-    bool has_connection = head_has(head, FIELD_CONNECTION);
     struct writer writer = { .at = out, .end = out + size };
     char code[4] = { (char) ('0' + head->status / 100), (char) ('0' + head->status / 10 % 10),
         (char) ('0' + head->status % 10), ' ' };
@@ -287,7 +286,7 @@ forward_response(const struct forward_response *response, char *out, size_t size
     put(&writer, head->reason);
     put(&writer, SLICE("\r\n"));
     for (unsigned f = 0; f < head->count; f++)
-        put_response_field(&writer, response, &head->fields[f], has_connection);
+        put_response_field(&writer, response, &head->fields[f]);
     if (response->chunked && !head_has(head, FIELD_TRANSFER_ENCODING))
         put(&writer, SLICE("Transfer-Encoding: chunked\r\n"));
     if (response->close)

@@ -63,9 +63,8 @@ head_is_token(struct slice text)
     return good;
 }
 
-/* What names and IPv4 addresses are made of. */
-static bool
-is_name_byte(char c)
+bool
+head_is_host_byte(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
         c == '_';
@@ -87,7 +86,7 @@ head_is_host(struct slice host)
             return false;
         i++;
     } else {
-        while (i < host.len && is_name_byte(host.data[i]))
+        while (i < host.len && head_is_host_byte(host.data[i]))
             i++;
         if (i == 0)
             return false;
@@ -134,7 +133,9 @@ field_lookup(struct slice name, bool folding)
 const struct field *
 head_find(const struct head *head, enum field_id id)
 {
-    for (unsigned f = 0; head_has(head, id) && f < head->count; f++)
+    if (!head_has(head, id))
+        return NULL;
+    for (unsigned f = 0; f < head->count; f++)
         if (head->fields[f].id == id)
             return &head->fields[f];
     return NULL;

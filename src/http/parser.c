@@ -220,7 +220,9 @@ read_persistence(struct head *head)
     bool closes = false;
 
     head->persistent = head->minor >= 1;
-    for (unsigned f = 0; head_has(head, FIELD_CONNECTION) && f < head->count; f++) {
+    if (!head_has(head, FIELD_CONNECTION))
+        return;
+    for (unsigned f = 0; f < head->count; f++) {
         if (head->fields[f].id != FIELD_CONNECTION)
             continue;
         if (head_list_has(head->fields[f].value, SLICE("close")))

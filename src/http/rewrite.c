@@ -13,17 +13,12 @@
  */
 #include "http/rewrite.h"
 
+#include "http/head.h"
+
 static bool
 is_blank(char byte)
 {
     return byte == ' ' || byte == '\t';
-}
-
-static bool
-is_host_byte(char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z')
-        || (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_';
 }
 
 static const char *
@@ -71,13 +66,13 @@ static const char *
 host_end(const char *at, const char *end)
 {
     if (at == end || *at != '[') {
-        while (at < end && is_host_byte(*at))
+        while (at < end && head_is_host_byte(*at))
             at++;
         return at;
     }
     const char *close = memchr(at, ']', (size_t)(end - at));
     for (const char *in = at + 1; close && in < close; in++)
-        if (!is_host_byte(*in) && *in != ':')
+        if (!head_is_host_byte(*in) && *in != ':')
             return at;
     return close ? close + 1 : at;
 }
